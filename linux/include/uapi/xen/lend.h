@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * /dev/xen/lend: lend pageable memory of this domain to a Xen guest.
+ *
+ * The words (lease, install, revoke, absent, resolve; lender, borrower), the
+ * life cycle and the errors are explained in docs/abi.md.
+ *
+ * One open file serves one borrower.  XEN_LEND_IOC_BIND names the borrower
+ * and needs CAP_SYS_ADMIN; every other call works on a bound file without
+ * privilege, from any process holding the descriptor.
+ *
+ * Every structure begins with its own size in bytes, set by the caller.  The
+ * kernel accepts smaller (older) and larger (newer) structures as
+ * copy_struct_from_user() does: what it does not know has to be zero, else
+ * the call fails with E2BIG.  Unknown flag bits and non-zero padding fail with
+ * EINVAL.  Lengths and offsets are bytes and multiples of the page size
+ * unless said otherwise; gfns count 4 KiB pages.
+ */
+#ifndef _UAPI_XEN_LEND_H
+#define _UAPI_XEN_LEND_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* Version of this interface; grows when a call or a field gains a meaning. */
+#define XEN_LEND_ABI_VERSION	1
+
+/* What kernel and hypervisor together offer (xen_lend_bind.features). */
+#define XEN_LEND_FEAT_READONLY	(1ULL << 0)	/* XEN_LEND_READONLY */
+#define XEN_LEND_FEAT_PFNMAP	(1ULL << 1)	/* VM_PFNMAP and VM_IO backing */
+#define XEN_LEND_FEAT_HUGE	(1ULL << 2)	/* 2 MiB installs where possible */
+
+/**
+ * struct xen_lend_bind - tie an open file to one borrower
+ * @size:	sizeof(struct xen_lend_bind)
+ * @domid:	the borrower, an HVM or PVH domain using HAP
+ * @abi:	out: XEN_LEND_ABI_VERSION of the running kernel
+ * @pad:	0
+ * @features:	out: XEN_LEND_FEAT_*
+ *
+ * Errors: EPERM (no CAP_SYS_ADMIN, or Xen refuses this domain), EBUSY (file
+ * already bound), ESRCH (no such domain), EOPNOTSUPP (the hypervisor does not
+ * know about lending), EINVAL (domid out of range, flags).
+ */
+struct xen_lend_bind {
+	__u32 size;
+	__u32 domid;
+	__u32 abi;
+	__u32 pad;
+	__u64 features;
+};
+
+/* xen_lend_lease.flags */
+#define XEN_LEND_READONLY	(1U << 0)	/* borrower never gets to write */
+#define XEN_LEND_POLICY_ZERO	(1U << 1)	/* a page that cannot be had reads
+						 * as zeros; default: the access
+						 * faults in the borrower */
+
+/**
+ * struct xen_lend_lease - lease a range of the caller's address space
+ * @size:	sizeof(struct xen_lend_lease)
+ * @flags:	XEN_LEND_READONLY, XEN_LEND_POLICY_*
+ * @addr:	start of the backing in the caller's address space (bytes)
+ * @len:	length (bytes); the range need not be mapped yet, nor stay mapped
+ * @gfn:	first guest frame; the frames must be unpopulated
+ * @memtype:	XEN_LEND_MEMTYPE_*
+ * @ioserv:	the caller's ioreq server, told of faults on this lease
+ * @around:	bytes mapped around a fault, a power of two, 4 KiB to 2 MiB;
+ *		0: the driver's default (2 MiB)
+ * @id:		out: the lease, never 0, unique in the borrower
+ *
+ * Errors: ENOTCONN (not bound), EINVAL, EEXIST (a frame is populated or
+ * leased), ENOSPC (quota), ENOMEM (the borrower's paging pool, or dom0's own
+ * memory), ESRCH, EPERM, ENOENT (no such ioreq server), EOPNOTSUPP (the
+ * borrower uses something lending does not support; the Xen console says
+ * what).
+ */
+struct xen_lend_lease {
+	__u32 size;
+	__u32 flags;
+	__u64 addr;
+	__u64 len;
+	__u64 gfn;
+	__u32 memtype;
+	__u32 ioserv;
+	__u32 around;
+	__u32 id;
+};
+
+/* xen_lend_lease.memtype: the values of XEN_DMOP_MEM_CACHEATTR_* */
+#define XEN_LEND_MEMTYPE_UC	0
+#define XEN_LEND_MEMTYPE_WC	1
+#define XEN_LEND_MEMTYPE_WB	6
+
+/**
+ * struct xen_lend_unlease - end a lease
+ * @size:	sizeof(struct xen_lend_unlease)
+ * @id:		the lease
+ *
+ * On return nothing of the lease is mapped in the borrower and its frames are
+ * unpopulated again.  Resolves under way on other threads end with ENOENT.
+ * Errors: ENOTCONN, ENOENT.
+ */
+struct xen_lend_unlease {
+	__u32 size;
+	__u32 id;
+};
+
+/* xen_lend_resolve.flags */
+#define XEN_LEND_WRITE		(1U << 0)	/* the borrower wants to write */
+#define XEN_LEND_PREFAULT	(1U << 1)	/* @nr pages, nobody waits */
+
+/* xen_lend_resolve.result */
+#define XEN_LEND_INSTALLED	0	/* answer the ioreq with RETRY */
+#define XEN_LEND_ZEROED		1	/* zero page installed (policy): RETRY */
+#define XEN_LEND_FAILED		2	/* answer the ioreq with FAILED */
+
+/**
+ * struct xen_lend_resolve - make a page (and some around it) present
+ * @size:	sizeof(struct xen_lend_resolve)
+ * @id:		the lease
+ * @offset:	byte offset in the lease; rounded down to a page
+ * @nr:		with XEN_LEND_PREFAULT: pages from @offset; else 0
+ * @flags:	XEN_LEND_WRITE, XEN_LEND_PREFAULT
+ * @result:	out: XEN_LEND_INSTALLED, XEN_LEND_ZEROED or XEN_LEND_FAILED
+ * @installed:	out: pages installed by this call
+ * @err:	out: positive errno behind ZEROED or FAILED (EFAULT: not mapped
+ *		or past the end of the file, EIO/EHWPOISON, ENOMEM), else 0
+ *
+ * Sleeps for as long as the backing needs (disk, FUSE, swap); a fatal signal
+ * ends it with EINTR.  Any number of threads may resolve on one lease.
+ * Errors: ENOTCONN, ENOENT, EINVAL (offset past the end), EINTR, ESRCH
+ * (borrower or lender's address space is gone).
+ */
+struct xen_lend_resolve {
+	__u32 size;
+	__u32 id;
+	__u64 offset;
+	__u32 nr;
+	__u32 flags;
+	__u32 result;
+	__u32 installed;
+	__u32 err;
+	__u32 pad;
+};
+
+/**
+ * struct xen_lend_stats - read counters of a lease
+ * @size:	sizeof(struct xen_lend_stats)
+ * @id:		in: a lease, or 0 with @next; out: the lease described
+ * @next:	in: 1 to ask for the lowest id >= @id on this file
+ * @flags:	out: as leased
+ * @gfn:	out: as leased
+ * @len:	out: as leased (bytes)
+ * @installed:	out: pages installed now, as Xen counts them
+ * @faults:	out: LEND faults Xen sent for it
+ * @resolves:	out: resolve calls
+ * @retries:	out: resolves that raced with a revoke and started again
+ * @installs:	out: pages installed since the lease began
+ * @revokes:	out: notifier calls that hit the lease
+ * @revoked:	out: pages revoked since the lease began
+ * @flushes:	out: TLB flush rounds Xen needed for it
+ * @failures:	out: resolves that ended ZEROED or FAILED
+ * @slowest_us:	out: longest resolve (microseconds)
+ *
+ * Errors: ENOTCONN, ENOENT.
+ */
+struct xen_lend_stats {
+	__u32 size;
+	__u32 id;
+	__u32 next;
+	__u32 flags;
+	__u64 gfn;
+	__u64 len;
+	__u64 installed;
+	__u64 faults;
+	__u64 resolves;
+	__u64 retries;
+	__u64 installs;
+	__u64 revokes;
+	__u64 revoked;
+	__u64 flushes;
+	__u64 failures;
+	__u64 slowest_us;
+};
+
+#define XEN_LEND_IOC_BIND	_IOWR('L', 0x60, struct xen_lend_bind)
+#define XEN_LEND_IOC_LEASE	_IOWR('L', 0x61, struct xen_lend_lease)
+#define XEN_LEND_IOC_UNLEASE	_IOW('L', 0x62, struct xen_lend_unlease)
+#define XEN_LEND_IOC_RESOLVE	_IOWR('L', 0x63, struct xen_lend_resolve)
+#define XEN_LEND_IOC_STATS	_IOWR('L', 0x64, struct xen_lend_stats)
+
+#endif /* _UAPI_XEN_LEND_H */
