@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory lending: from pages of the backing to frames for Xen.
+ *
+ * The way of KVM's hva_to_pfn().  Page references taken here live until the
+ * install is done or given up (lend_batch_put()); they keep a page from being
+ * freed in between and mean nothing more: what makes a frame valid is the
+ * sequence check in resolve.c.
+ *
+ * Write permission is given only where Linux has a writable PTE.  Where it has
+ * one already, a read gets it as well, which saves a second fault; a read never
+ * asks Linux for one, for that would dirty or copy the page.
+ */
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <xen/page.h>
+
+#include "lend.h"
+
+/* Neighbours are looked at in blocks; a block with none ends the search. */
+#define LEND_BLOCK	16U
+
+/* Attempts at a PFN map that faults in but is empty when we look. */
+#define LEND_PFNMAP_TRIES	64
+
+/*
+ * The frame number as Xen wants it.  Frames that are not the lender's (foreign
+ * and grant mappings) are not filtered out here: Xen checks, and has to.
+ */
+u64 lend_frame(unsigned long pfn, bool write)
+{
+	unsigned long frame = pfn_to_gfn(pfn);
+
+	if (frame == ~0UL || frame >> (64 - PAGE_SHIFT))
+		return XEN_LEND_FRAME_SKIP;
+	return frame | (write ? XEN_LEND_FRAME_WRITE : 0);
+}
+
+void lend_batch_reset(struct lend_batch *b)
+{
+	unsigned int i;
+
+	b->pfnmap = false;
+	for (i = 0; i < b->nr; i++) {
+		b->frame[i] = XEN_LEND_FRAME_SKIP;
+		b->page[i] = NULL;
+	}
+}
+
+void lend_batch_put(struct lend_batch *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < b->nr; i++)
+		if (b->page[i])
+			put_page(b->page[i]);
+}
+
+/*
+ * Mark the pages dirty that the borrower may write to from now on: no dirty bit
+ * of a PTE will tell.  Called under the lease's lock after the sequence check:
+ * the PTE is still writable, and whoever wants to clean or truncate the page is
+ * waiting for us in the notifier, so this is like folio_mark_dirty() under the
+ * PTE lock, and as there it does not sleep.
+ */
+void lend_batch_dirty(struct lend_batch *b)
+{
+	struct folio *folio, *prev = NULL;
+	unsigned int i;
+
+	for (i = 0; i < b->nr; i++) {
+		if (!b->page[i] || !(b->frame[i] & XEN_LEND_FRAME_WRITE) ||
+		    b->frame[i] == XEN_LEND_FRAME_SKIP)
+			continue;
+		folio = page_folio(b->page[i]);
+		if (folio != prev)
+			folio_mark_dirty(folio);
+		prev = folio;
+	}
+}
+
+static void lend_take_pages(struct lend_batch *b, unsigned int i,
+			    unsigned int n, bool write)
+{
+	for (; n--; i++)
+		b->frame[i] = lend_frame(page_to_pfn(b->page[i]), write);
+}
+
+/*
+ * Take a run of present pages beginning at entry @i, without faulting.  For
+ * another process' memory mmap_lock is held.  Returns the length of the run.
+ */
+static unsigned int lend_present(struct lend_lease *l, struct lend_batch *b,
+				 unsigned int i, unsigned int n, bool write)
+{
+	unsigned long va = lend_va(l, b->first + i);
+	unsigned int flags = write ? FOLL_WRITE : FOLL_HONOR_NUMA_FAULT;
+	long got;
+
+	if (l->mm == current->mm)
+		got = get_user_pages_fast_only(va, n, write ? FOLL_WRITE : 0,
+					       b->page + i);
+	else
+		got = get_user_pages_remote(l->mm, va, n, flags | FOLL_NOFAULT,
+					    b->page + i, NULL);
+	if (got <= 0) {
+		/* Nothing was stored that would have to be put. */
+		b->page[i] = NULL;
+		return 0;
+	}
+	lend_take_pages(b, i, got, write);
+	return got;
+}
+
+static bool lend_is_pfnmap(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & (VM_IO | VM_PFNMAP);
+}
+
+/* Take one present entry of a PFN map; mmap_lock is held. */
+static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
+			       unsigned int i, bool write,
+			       struct vm_area_struct *vma)
+{
+	struct follow_pfnmap_args args = {
+		.vma = vma,
+		.address = lend_va(l, b->first + i),
+	};
+	int rc;
+
+	rc = follow_pfnmap_start(&args);
+	if (rc)
+		return -ENXIO;
+	if (write && !args.writable)
+		rc = -EACCES;
+	else
+		b->frame[i] = lend_frame(args.pfn, args.writable &&
+						   !lend_readonly(l));
+	follow_pfnmap_end(&args);
+	return rc;
+}
+
+/* Take what is present of entries @i to @end; returns how many there were. */
+static unsigned int lend_gather_block(struct lend_lease *l,
+				      struct lend_batch *b, unsigned int i,
+				      unsigned int end)
+{
+	struct vm_area_struct *vma = NULL;
+	unsigned int n, found = 0;
+
+	for (; i < end; i += n) {
+		n = 1;
+		if (b->frame[i] != XEN_LEND_FRAME_SKIP) {
+			found++;
+			continue;
+		}
+		if (b->pfnmap) {
+			unsigned long va = lend_va(l, b->first + i);
+
+			if (!vma || va >= vma->vm_end)
+				vma = find_vma(l->mm, va);
+			if (!vma)
+				break;
+			if (va >= vma->vm_start && lend_is_pfnmap(vma) &&
+			    !lend_present_pfnmap(l, b, i, false, vma))
+				found++;
+			continue;
+		}
+		for (n = 1; i + n < end; n++)
+			if (b->frame[i + n] != XEN_LEND_FRAME_SKIP)
+				break;
+		if (!lend_readonly(l)) {
+			unsigned int got = lend_present(l, b, i, n, true);
+
+			if (got) {
+				found += got;
+				n = got;
+				continue;
+			}
+		}
+		n = lend_present(l, b, i, n, false);
+		found += n;
+		n = n ?: 1;
+	}
+	return found;
+}
+
+/* Whether looking around needs mmap_lock, and if so whether we have got it. */
+static bool lend_around_begin(struct lend_lease *l, struct lend_batch *b)
+{
+	if (l->mm == current->mm && !b->pfnmap)
+		return true;
+	return mmap_read_trylock(l->mm);
+}
+
+static void lend_around_end(struct lend_lease *l, struct lend_batch *b)
+{
+	if (l->mm != current->mm || b->pfnmap)
+		mmap_read_unlock(l->mm);
+}
+
+/*
+ * Fault in one entry of a PFN map.  Called and returns with mmap_lock held,
+ * which may have been dropped.
+ */
+static int lend_fault_pfnmap(struct lend_lease *l, struct lend_batch *b,
+			     unsigned int i, bool write,
+			     struct vm_area_struct *vma)
+{
+	unsigned long va = lend_va(l, b->first + i);
+	unsigned int tries;
+	bool unlocked;
+	int rc;
+
+	b->pfnmap = true;
+	for (tries = 0; tries < LEND_PFNMAP_TRIES; tries++) {
+		rc = lend_present_pfnmap(l, b, i, write, vma);
+		if (!rc)
+			return 0;
+
+		unlocked = false;
+		rc = fixup_user_fault(l->mm, va, write ? FAULT_FLAG_WRITE : 0,
+				      &unlocked);
+		if (rc)
+			return rc;
+		/*
+		 * A fault handler (TTM's, for one) that was to wait and has a
+		 * signal pending returns success and no page: go and take it.
+		 */
+		if (signal_pending(current) && tries)
+			return -ERESTARTSYS;
+		if (unlocked) {
+			vma = vma_lookup(l->mm, va);
+			if (!vma)
+				return -EFAULT;
+			if (!lend_is_pfnmap(vma))
+				return -EAGAIN;
+		}
+		cond_resched();
+	}
+	/* Faulted in and taken away over and over: let others run. */
+	return -EAGAIN;
+}
+
+/*
+ * Fault in entry @i.  Returns 0; -EINTR, -ERESTARTSYS; -EAGAIN to start again;
+ * or what is wrong with the backing.
+ */
+static int lend_fault(struct lend_lease *l, struct lend_batch *b,
+		      unsigned int i, bool write)
+{
+	unsigned long va = lend_va(l, b->first + i);
+	unsigned int flags = FOLL_HWPOISON | FOLL_HONOR_NUMA_FAULT;
+	struct vm_area_struct *vma;
+	struct page *page;
+	int locked = 1;
+	long rc;
+
+	if (l->mm == current->mm && !lend_readonly(l) &&
+	    lend_present(l, b, i, 1, true))
+		goto taken;
+
+	if (mmap_read_lock_killable(l->mm))
+		return -EINTR;
+	vma = vma_lookup(l->mm, va);
+	if (!vma) {
+		rc = -EFAULT;
+	} else if (write && !(vma->vm_flags & VM_WRITE)) {
+		rc = -EACCES;
+	} else if (lend_is_pfnmap(vma)) {
+		rc = lend_fault_pfnmap(l, b, i, write, vma);
+		mmap_read_unlock(l->mm);
+		if (rc)
+			return rc;
+		goto taken;
+	} else {
+		b->pfnmap = false;
+		if (write)
+			flags |= FOLL_WRITE;
+		rc = get_user_pages_remote(l->mm, va, 1, flags, &page, &locked);
+		if (rc == 1) {
+			b->page[i] = page;
+			lend_take_pages(b, i, 1, write);
+		}
+		/* Somebody else's memory: this is the time to look again. */
+		if (rc == 1 && !write && !lend_readonly(l) && locked &&
+		    l->mm != current->mm) {
+			if (lend_present(l, b, i, 1, true))
+				put_page(page);
+			else
+				b->page[i] = page;
+		}
+	}
+	if (locked)
+		mmap_read_unlock(l->mm);
+	if (rc != 1)
+		/* EEXIST: a PTE without a page in a VM_MIXEDMAP area. */
+		return rc == -EEXIST ? -EFAULT : rc ?: -EAGAIN;
+
+	if (!write && !lend_readonly(l) && l->mm == current->mm) {
+		if (lend_present(l, b, i, 1, true))
+			put_page(page);
+		else
+			b->page[i] = page;
+	}
+taken:
+	/* No frame number: memory Xen does not know as ours. */
+	return b->frame[i] == XEN_LEND_FRAME_SKIP ? -EFAULT : 0;
+}
+
+/*
+ * Neighbours of the target, outwards as far as there are any.  The whole 2 MiB
+ * if the target is part of a huge page, else the lease's window.
+ */
+static void lend_gather_around(struct lend_lease *l, struct lend_batch *b)
+{
+	unsigned int lo, hi, from, i, n;
+	u64 gfn = l->gfn + b->first;
+	struct page *page = b->page[b->target];
+
+	n = l->around;
+	if (page && folio_order(page_folio(page)) >= LEND_CHUNK_SHIFT)
+		n = LEND_CHUNK;
+	if (n == 1)
+		return;
+
+	/* The window is aligned in the guest's frames, entries are not. */
+	from = gfn & (LEND_CHUNK - 1);
+	lo = round_down(from + b->target, n);
+	hi = lo + n;
+	lo = lo > from ? lo - from : 0;
+	hi = min(hi - from, b->nr);
+
+	if (!lend_around_begin(l, b))
+		return;
+	for (i = b->target; i < hi; i += LEND_BLOCK)
+		if (!lend_gather_block(l, b, i, min(i + LEND_BLOCK, hi)))
+			break;
+	for (i = b->target; i > lo; i = n) {
+		n = max_t(int, i - LEND_BLOCK, lo);
+		if (!lend_gather_block(l, b, n, i))
+			break;
+	}
+	lend_around_end(l, b);
+}
+
+/**
+ * lend_gather - the target page, faulted in, and the present ones around it
+ * @l:		the lease; the caller has a reference on its mm's users
+ * @b:		a batch that has been reset
+ * @write:	the borrower wants to write to the target
+ * @around:	take neighbours
+ *
+ * Return: as lend_fault().
+ */
+int lend_gather(struct lend_lease *l, struct lend_batch *b, bool write,
+		bool around)
+{
+	int rc = lend_fault(l, b, b->target, write);
+
+	if (!rc && around)
+		lend_gather_around(l, b);
+	return rc;
+}
+
+/**
+ * lend_gather_all - every page of a batch, faulted in where need be
+ * @l:		the lease; the caller has a reference on its mm's users
+ * @b:		a batch that has been reset
+ * @write:	fault in for writing
+ *
+ * Pages that cannot be had are left out.
+ *
+ * Return: the first error, or one that ends the call (-EINTR, -ERESTARTSYS).
+ */
+int lend_gather_all(struct lend_lease *l, struct lend_batch *b, bool write)
+{
+	unsigned int i, end;
+	int rc, err = 0;
+
+	for (i = 0; i < b->nr; i++) {
+		if (i % LEND_BLOCK == 0 && lend_around_begin(l, b)) {
+			end = min(i + LEND_BLOCK, b->nr);
+			lend_gather_block(l, b, i, end);
+			lend_around_end(l, b);
+		}
+		if (b->frame[i] != XEN_LEND_FRAME_SKIP &&
+		    (!write || b->frame[i] & XEN_LEND_FRAME_WRITE))
+			continue;
+		if (b->page[i])
+			put_page(b->page[i]);
+		b->page[i] = NULL;
+		b->frame[i] = XEN_LEND_FRAME_SKIP;
+
+		rc = lend_fault(l, b, i, write);
+		if (rc == -EINTR || rc == -ERESTARTSYS)
+			return rc;
+		if (rc && rc != -EAGAIN && !err)
+			err = rc;
+		cond_resched();
+	}
+	return err;
+}

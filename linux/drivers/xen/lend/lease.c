@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory lending: the life of a lease, and the MMU notifier.
+ */
+#include <linux/bitmap.h>
+#include <linux/overflow.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "lend.h"
+#include "trace.h"
+
+/* What Xen says when there is nothing left to revoke or destroy. */
+static bool lend_is_gone(int rc)
+{
+	return rc == -ENOENT || rc == -ESRCH;
+}
+
+/*
+ * Tell Xen to forget the lease.  The lock is held throughout: a notifier that
+ * comes meanwhile waits and then finds everything absent.  Without it, its
+ * revoke could meet a half destroyed lease, be told ENOENT, and return while
+ * the other half is still mapped.
+ */
+static void lend_forget(struct lend_lease *l)
+{
+	int rc;
+
+	lockdep_assert_held(&l->lock);
+
+	if (l->gone)
+		return;
+	rc = lend_xen_destroy(l);
+	if (rc && !lend_is_gone(rc)) {
+		/* Only a bug in Xen or a changed security policy gets here. */
+		WARN_ONCE(1, "xen_lend: dom %u lease %u: destroy failed: %d\n",
+			  l->domid, l->id, rc);
+		return;
+	}
+	l->gone = true;
+}
+
+/*
+ * Take pages first..last out of the borrower.  Cannot fail, allocate or wait.
+ * Returns whether anything may have been installed.
+ */
+static bool lend_revoke(struct lend_lease *l, unsigned long first,
+			unsigned long last)
+{
+	unsigned long c0 = lend_chunk(l, first), c1 = lend_chunk(l, last);
+	int rc;
+
+	lockdep_assert_held(&l->lock);
+
+	if (l->gone)
+		return false;
+
+	/*
+	 * Nothing there: no need to bother Xen.  Its generation stays as it is,
+	 * which is fine: a resolve that is under way fails the sequence check,
+	 * made under the same lock, and never gets as far as showing Xen a
+	 * generation.  Xen's number is for revokes this lock does not cover.
+	 */
+	c0 = find_next_bit(l->chunks, c1 + 1, c0);
+	if (c0 > c1)
+		return false;
+	c1 = find_last_bit(l->chunks, c1 + 1);
+	first = max(first, lend_chunk_start(l, c0));
+	last = min(last, lend_chunk_start(l, c1 + 1) - 1);
+
+	rc = lend_xen_revoke(l, first, last - first + 1);
+	if (rc) {
+		/*
+		 * Gone with its domain, or else something that must not be:
+		 * then have Xen drop the whole lease rather than leave the
+		 * borrower with memory that Linux is about to reuse.
+		 */
+		WARN_ONCE(!lend_is_gone(rc),
+			  "xen_lend: dom %u lease %u: revoke failed: %d\n",
+			  l->domid, l->id, rc);
+		if (lend_is_gone(rc))
+			l->gone = true;
+		else
+			lend_forget(l);
+	}
+
+	if (first > lend_chunk_start(l, c0))
+		c0++;
+	if (last < lend_chunk_start(l, c1 + 1) - 1)
+		c1--;
+	/* c1 may have become c0 - 1, and that -1. */
+	if (c1 + 1 > c0)
+		bitmap_clear(l->chunks, c0, c1 - c0 + 1);
+	lend_zero_drop(l, first, last);
+	return true;
+}
+
+/*
+ * The notifier.  Runs with any of mmap_lock, i_mmap_rwsem, anon_vma and folio
+ * locks held, inside reclaim, in the OOM reaper, in the exit of the process.
+ * When it returns true the memory may be reused at once.
+ */
+static bool lend_invalidate(struct mmu_interval_notifier *mni,
+			    const struct mmu_notifier_range *range,
+			    unsigned long seq)
+{
+	struct lend_lease *l = container_of(mni, struct lend_lease, mni);
+	bool blockable = mmu_notifier_range_blockable(range);
+	unsigned long first, last;
+	bool installed;
+
+	first = max(range->start, l->addr);
+	last = min(range->end - 1, lend_va(l, l->nr) - 1);
+	if (WARN_ON_ONCE(first > last))
+		return true;
+	first = (first - l->addr) >> PAGE_SHIFT;
+	last = (last - l->addr) >> PAGE_SHIFT;
+
+	/*
+	 * Whoever has the lock is on its way out of one bounded hypercall.
+	 * Still, the OOM reaper may not sleep: it tries again later.
+	 */
+	if (blockable) {
+		mutex_lock(&l->lock);
+	} else if (!mutex_trylock(&l->lock)) {
+		atomic64_inc(&l->refused);
+		return false;
+	}
+	/*
+	 * Before the pages go: a resolve that has read page tables before now
+	 * must see this in lend_commit() once it gets the lock.
+	 */
+	mmu_interval_set_seq(mni, seq);
+	installed = lend_revoke(l, first, last);
+	mutex_unlock(&l->lock);
+
+	atomic64_inc(&l->revokes);
+	if (!installed)
+		atomic64_inc(&l->skipped);
+	trace_xen_lend_revoke(l, range->event, blockable, first,
+			      last - first + 1, installed);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops lend_mni_ops = {
+	.invalidate = lend_invalidate,
+};
+
+static int lend_lease_check(const struct xen_lend_lease *arg)
+{
+	u64 nr = arg->len >> PAGE_SHIFT, end;
+	u32 around = arg->around;
+
+	if (arg->flags & ~(XEN_LEND_READONLY | XEN_LEND_POLICY_ZERO))
+		return -EINVAL;
+	if (arg->ioserv > U16_MAX)
+		return -EINVAL;
+	if (arg->memtype != XEN_LEND_MEMTYPE_UC &&
+	    arg->memtype != XEN_LEND_MEMTYPE_WC &&
+	    arg->memtype != XEN_LEND_MEMTYPE_WB)
+		return -EINVAL;
+	if (around && (!is_power_of_2(around) || around < PAGE_SIZE ||
+		       around > LEND_CHUNK << PAGE_SHIFT))
+		return -EINVAL;
+	if (!nr || nr > LEND_MAX_PAGES)
+		return -EINVAL;
+	if (!PAGE_ALIGNED(arg->addr) || !PAGE_ALIGNED(arg->len))
+		return -EINVAL;
+	if (check_add_overflow(arg->addr, arg->len, &end) || end > TASK_SIZE)
+		return -EINVAL;
+	/* Guest physical addresses have 64 bits at the very most. */
+	if (check_add_overflow(arg->gfn, nr, &end) ||
+	    end > (1ULL << (64 - PAGE_SHIFT)))
+		return -EINVAL;
+	return 0;
+}
+
+static void lend_lease_free(struct kref *ref)
+{
+	struct lend_lease *l = container_of(ref, struct lend_lease, ref);
+
+	xa_destroy(&l->zero);
+	mmdrop(l->mm);
+	kvfree(l->chunks);
+	mutex_destroy(&l->lock);
+	kfree(l);
+}
+
+void lend_lease_put(struct lend_lease *l)
+{
+	kref_put(&l->ref, lend_lease_free);
+}
+
+static struct lend_lease *lend_lease_alloc(struct lend_file *f,
+					   const struct xen_lend_lease *arg)
+{
+	struct lend_lease *l = kzalloc(sizeof(*l), GFP_KERNEL_ACCOUNT);
+	unsigned long chunks;
+
+	if (!l)
+		return NULL;
+	l->domid = f->domid;
+	l->ioserv = arg->ioserv;
+	l->flags = arg->flags;
+	l->memtype = arg->memtype;
+	l->around = arg->around ? arg->around >> PAGE_SHIFT : LEND_CHUNK;
+	l->gfn = arg->gfn;
+	l->addr = arg->addr;
+	l->nr = arg->len >> PAGE_SHIFT;
+	l->gone = true;
+
+	chunks = lend_chunk(l, l->nr - 1) + 1;
+	l->chunks = kvcalloc(BITS_TO_LONGS(chunks), sizeof(long),
+			     GFP_KERNEL_ACCOUNT);
+	if (!l->chunks) {
+		kfree(l);
+		return NULL;
+	}
+	kref_init(&l->ref);
+	mutex_init(&l->lock);
+	xa_init(&l->zero);
+	l->mm = current->mm;
+	mmgrab(l->mm);
+
+	/* Teach lockdep at once what the first reclaim would: see lend.h. */
+	fs_reclaim_acquire(GFP_KERNEL);
+	might_lock(&l->lock);
+	fs_reclaim_release(GFP_KERNEL);
+	return l;
+}
+
+/*
+ * End a lease, published or not.  Order matters: first no more installs, then
+ * Xen forgets it, and only when nothing is mapped any more the notifier goes.
+ */
+static void lend_lease_kill(struct lend_lease *l)
+{
+	mutex_lock(&l->lock);
+	WRITE_ONCE(l->dead, true);
+	lend_forget(l);
+	mutex_unlock(&l->lock);
+
+	/* Waits for callbacks under way; they take the lock. */
+	mmu_interval_notifier_remove(&l->mni);
+
+	/* Should Xen have refused to let go: rather leak than hand them on. */
+	mutex_lock(&l->lock);
+	if (l->gone)
+		lend_zero_drop(l, 0, l->nr - 1);
+	mutex_unlock(&l->lock);
+}
+
+/**
+ * lend_lease_new - XEN_LEND_IOC_LEASE
+ * @f:		a bound file
+ * @arg:	as the caller gave it; @arg->id is set on success
+ *
+ * The notifier is there before Xen knows the range.  Between Xen's create and
+ * the insert into @f->leases the borrower may already fault; a resolve that is
+ * that quick gets ENOENT, and the borrower faults again.
+ */
+int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg)
+{
+	struct lend_lease *l;
+	int rc;
+
+	rc = lend_lease_check(arg);
+	if (rc)
+		return rc;
+	l = lend_lease_alloc(f, arg);
+	if (!l)
+		return -ENOMEM;
+
+	rc = mmu_interval_notifier_insert(&l->mni, l->mm, l->addr, arg->len,
+					  &lend_mni_ops);
+	if (rc)
+		goto put;
+
+	mutex_lock(&l->lock);
+	rc = lend_xen_create(l);
+	if (!rc)
+		l->gone = false;
+	mutex_unlock(&l->lock);
+	if (rc)
+		goto kill;
+
+	arg->id = l->id;
+	trace_xen_lend_lease(l);
+	rc = xa_insert(&f->leases, l->id, l, GFP_KERNEL_ACCOUNT);
+	if (!rc)
+		return 0;
+	/* EBUSY: Xen gave out an id of a lease that its domain took along. */
+	if (rc == -EBUSY)
+		rc = -ESRCH;
+kill:
+	lend_lease_kill(l);
+put:
+	lend_lease_put(l);
+	return rc;
+}
+
+int lend_lease_end(struct lend_file *f, u32 id)
+{
+	struct lend_lease *l = xa_erase(&f->leases, id);
+
+	if (!l)
+		return -ENOENT;
+	trace_xen_lend_unlease(l);
+	lend_lease_kill(l);
+	lend_lease_put(l);
+	return 0;
+}
+
+/* The file is closed: nobody else is in here. */
+void lend_lease_end_all(struct lend_file *f)
+{
+	struct lend_lease *l;
+	unsigned long id;
+
+	xa_for_each(&f->leases, id, l)
+		lend_lease_end(f, id);
+}
+
+struct lend_lease *lend_lease_get(struct lend_file *f, u32 id)
+{
+	struct lend_lease *l;
+
+	xa_lock(&f->leases);
+	l = xa_load(&f->leases, id);
+	if (l)
+		kref_get(&l->ref);
+	xa_unlock(&f->leases);
+	return l;
+}
+
+/* The lease with the lowest id that is not below @id. */
+struct lend_lease *lend_lease_next(struct lend_file *f, unsigned long id)
+{
+	struct lend_lease *l;
+
+	xa_lock(&f->leases);
+	l = xa_find(&f->leases, &id, U32_MAX, XA_PRESENT);
+	if (l)
+		kref_get(&l->ref);
+	xa_unlock(&f->leases);
+	return l;
+}
+
+/* Our counters and Xen's; zeros for Xen's if the borrower is gone. */
+int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st)
+{
+	struct xen_dm_op_lend_query q = {};
+
+	lend_xen_query(l, &q);
+	*st = (struct xen_lend_stats){
+		.size = sizeof(*st),
+		.id = l->id,
+		.flags = l->flags,
+		.gfn = l->gfn,
+		.len = (u64)l->nr << PAGE_SHIFT,
+		.installed = q.installed,
+		.faults = q.faults,
+		.resolves = atomic64_read(&l->resolves),
+		.retries = atomic64_read(&l->retries),
+		.installs = atomic64_read(&l->installs),
+		.revokes = atomic64_read(&l->revokes),
+		.revoked = q.revokes,
+		.flushes = q.flushes,
+		.failures = atomic64_read(&l->failures),
+		.slowest_us = atomic64_read(&l->slowest_us),
+	};
+	return 0;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Memory lending: what the files of the driver share.
+ *
+ * docs/kernel.md has the life cycle and the locking order in one place.  The
+ * one rule to know before touching anything here: lend_lease.lock is taken by
+ * the MMU notifier, which runs inside reclaim and with mmap_lock or page locks
+ * held.  So nothing done under it may allocate with reclaim, take mmap_lock,
+ * drop the last reference to a mm, or wait for anybody.
+ */
+#ifndef _XEN_LEND_LEND_H
+#define _XEN_LEND_LEND_H
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/xarray.h>
+#include <xen/lend.h>
+
+#include "xen_lend_dmop.h"
+
+/* One install hypercall covers at most a 2 MiB guest frame. */
+#define LEND_CHUNK_SHIFT	9
+#define LEND_CHUNK		(1U << LEND_CHUNK_SHIFT)
+
+/* Longest lease in pages, as in the hypervisor. */
+#define LEND_MAX_PAGES		(1ULL << 28)
+
+/**
+ * struct lend_file - an open /dev/xen/lend
+ * @bind_lock:	serializes XEN_LEND_IOC_BIND
+ * @bound:	set once, after @domid (smp_store_release, smp_load_acquire)
+ * @domid:	the borrower
+ * @leases:	leases by id; an entry holds a reference
+ * @node:	all open files, for debugfs
+ * @pid:	who opened it, for debugfs
+ * @comm:	likewise
+ */
+struct lend_file {
+	struct mutex bind_lock;
+	bool bound;
+	domid_t domid;
+	struct xarray leases;
+	struct list_head node;
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
+};
+
+/**
+ * struct lend_lease - a gfn range of a borrower bound to a range of a mm
+ * @mni:	the notifier over [@addr, @addr + @nr pages)
+ * @mm:		the lender's address space, held by mm_count
+ * @ref:	held by lend_file.leases and by every call under way
+ * @domid:	the borrower
+ * @ioserv:	ioreq server that gets the faults
+ * @id:		as given by Xen; constant once the lease is published
+ * @flags:	XEN_LEND_READONLY, XEN_LEND_POLICY_*
+ * @memtype:	XEN_LEND_MEMTYPE_*
+ * @around:	pages mapped around a fault, a power of two up to LEND_CHUNK
+ * @gfn:	first guest frame
+ * @addr:	start of the backing
+ * @nr:		pages
+ * @lock:	orders revokes against installs; protects what follows
+ * @dead:	the lease is ending: nothing is installed any more
+ * @gone:	Xen knows nothing (any more) about it: nothing to revoke
+ * @generation:	Xen's number for "no revoke since"
+ * @chunks:	one bit per 2 MiB of guest frames; clear: nothing is installed
+ * @zero:	pages standing in for what could not be had, by page number
+ *		(stored and erased under @lock, reserved outside of it)
+ * @resolves:	calls, likewise the counters that follow
+ * @retries:	resolves that raced with a revoke
+ * @installs:	pages
+ * @revokes:	notifier calls that hit the lease
+ * @skipped:	notifier calls that found nothing installed
+ * @refused:	notifier calls that might not sleep and found @lock taken
+ * @failures:	resolves that ended ZEROED or FAILED
+ * @slowest_us:	longest resolve
+ */
+struct lend_lease {
+	struct mmu_interval_notifier mni;
+	struct mm_struct *mm;
+	struct kref ref;
+	domid_t domid;
+	u16 ioserv;
+	u32 id;
+	u32 flags;
+	u32 memtype;
+	unsigned int around;
+	u64 gfn;
+	unsigned long addr;
+	unsigned long nr;
+
+	struct mutex lock;
+	bool dead;
+	bool gone;
+	u64 generation;
+	unsigned long *chunks;
+	struct xarray zero;
+
+	atomic64_t resolves;
+	atomic64_t retries;
+	atomic64_t installs;
+	atomic64_t revokes;
+	atomic64_t skipped;
+	atomic64_t refused;
+	atomic64_t failures;
+	atomic64_t slowest_us;
+};
+
+static inline bool lend_readonly(const struct lend_lease *l)
+{
+	return l->flags & XEN_LEND_READONLY;
+}
+
+static inline unsigned long lend_va(const struct lend_lease *l,
+				    unsigned long page)
+{
+	return l->addr + (page << PAGE_SHIFT);
+}
+
+/* The bit of @chunks for a page of the lease: chunks are those of the guest. */
+static inline unsigned long lend_chunk(const struct lend_lease *l,
+				       unsigned long page)
+{
+	return ((l->gfn + page) >> LEND_CHUNK_SHIFT) -
+	       (l->gfn >> LEND_CHUNK_SHIFT);
+}
+
+/* The first page of a chunk; of the chunk after the last: one past the end. */
+static inline unsigned long lend_chunk_start(const struct lend_lease *l,
+					     unsigned long chunk)
+{
+	u64 gfn = ((l->gfn >> LEND_CHUNK_SHIFT) + chunk) << LEND_CHUNK_SHIFT;
+
+	if (gfn <= l->gfn)
+		return 0;
+	return min_t(u64, gfn - l->gfn, l->nr);
+}
+
+/**
+ * struct lend_batch - pages on their way into the borrower
+ * @first:	page of the lease that entry 0 stands for
+ * @nr:		entries in use
+ * @target:	the entry somebody waits for, or LEND_NO_TARGET
+ * @pfnmap:	the last page faulted came from a PFN map
+ * @frame:	for Xen: XEN_LEND_FRAME_SKIP, or a frame number and the write bit
+ * @page:	page to put after the install, NULL for a PFN without one
+ */
+struct lend_batch {
+	unsigned long first;
+	unsigned int nr;
+	unsigned int target;
+	bool pfnmap;
+	u64 frame[LEND_CHUNK];
+	struct page *page[LEND_CHUNK];
+};
+
+#define LEND_NO_TARGET		UINT_MAX
+
+/* lease.c */
+int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg);
+int lend_lease_end(struct lend_file *f, u32 id);
+void lend_lease_end_all(struct lend_file *f);
+struct lend_lease *lend_lease_get(struct lend_file *f, u32 id);
+struct lend_lease *lend_lease_next(struct lend_file *f, unsigned long id);
+void lend_lease_put(struct lend_lease *l);
+int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st);
+
+/* resolve.c */
+int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg);
+
+/* gather.c */
+void lend_batch_reset(struct lend_batch *b);
+void lend_batch_put(struct lend_batch *b);
+void lend_batch_dirty(struct lend_batch *b);
+int lend_gather(struct lend_lease *l, struct lend_batch *b, bool write,
+		bool around);
+int lend_gather_all(struct lend_lease *l, struct lend_batch *b, bool write);
+u64 lend_frame(unsigned long pfn, bool write);
+
+/* zero.c */
+int lend_zero_install(struct lend_lease *l, unsigned long page,
+		      unsigned long seq);
+void lend_zero_drop(struct lend_lease *l, unsigned long first,
+		    unsigned long last);
+
+/* xenops.c */
+int lend_xen_probe(domid_t domid);
+int lend_xen_create(struct lend_lease *l);
+int lend_xen_destroy(struct lend_lease *l);
+int lend_xen_install(struct lend_lease *l, unsigned long first,
+		     unsigned int nr, u64 *frames, unsigned int *done);
+int lend_xen_revoke(struct lend_lease *l, unsigned long first,
+		    unsigned long nr);
+int lend_xen_query(struct lend_lease *l, struct xen_dm_op_lend_query *q);
+
+/* debugfs.c */
+#ifdef CONFIG_DEBUG_FS
+void lend_debugfs_init(void);
+void lend_debugfs_exit(void);
+void lend_debugfs_add(struct lend_file *f);
+void lend_debugfs_del(struct lend_file *f);
+#else
+static inline void lend_debugfs_init(void) { }
+static inline void lend_debugfs_exit(void) { }
+static inline void lend_debugfs_add(struct lend_file *f) { }
+static inline void lend_debugfs_del(struct lend_file *f) { }
+#endif
+
+#endif /* _XEN_LEND_LEND_H */

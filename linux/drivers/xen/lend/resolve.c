@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory lending: XEN_LEND_IOC_RESOLVE.
+ *
+ *	resolve					notifier
+ *	seq = mmu_interval_read_begin()
+ *	fault in, read page tables (sleeps)
+ *	lock					lock
+ *	if mmu_interval_read_retry(): again	  mmu_interval_set_seq()
+ *	install					  revoke
+ *	unlock					unlock
+ *						memory is reused
+ *
+ * Whichever takes the lock first: either the install is undone by the revoke,
+ * or it never happens.
+ */
+#include <linux/ktime.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "lend.h"
+#include "trace.h"
+
+/* After so many races leave the neighbours alone, to be quicker. */
+#define LEND_PATIENCE	4
+
+/* Frames that were really given to Xen, among the first @done. */
+static u32 lend_count(const u64 *frame, unsigned int done)
+{
+	unsigned int i;
+	u32 n = 0;
+
+	for (i = 0; i < done; i++)
+		n += frame[i] != XEN_LEND_FRAME_SKIP;
+	return n;
+}
+
+/* Real pages have taken the place of zero pages. */
+static void lend_replaced(struct lend_lease *l, struct lend_batch *b,
+			  unsigned int lo, unsigned int done)
+{
+	unsigned int i;
+
+	if (xa_empty(&l->zero))
+		return;
+	for (i = lo; i < lo + done; i++)
+		if (b->frame[i] != XEN_LEND_FRAME_SKIP)
+			lend_zero_drop(l, b->first + i, b->first + i);
+}
+
+/* Install entries lo..hi. */
+static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
+			      unsigned int lo, unsigned int hi, u32 *installed)
+{
+	unsigned long c = lend_chunk(l, b->first + lo);
+	unsigned int done = 0;
+	int rc;
+
+	lockdep_assert_held(&l->lock);
+
+	/* Before Xen has it: from here on a revoke is needed. */
+	for (; c <= lend_chunk(l, b->first + hi); c++)
+		__set_bit(c, l->chunks);
+	rc = lend_xen_install(l, b->first + lo, hi - lo + 1, b->frame + lo,
+			      &done);
+	trace_xen_lend_install(l, b->first + lo, hi - lo + 1, done, rc);
+	lend_replaced(l, b, lo, done);
+	*installed += lend_count(b->frame + lo, done);
+
+	/* The one somebody waits for is in: the rest was a courtesy. */
+	if (rc && b->target != LEND_NO_TARGET && b->target >= lo &&
+	    b->target - lo < done)
+		rc = 0;
+	return rc;
+}
+
+static int lend_install(struct lend_lease *l, struct lend_batch *b,
+			u32 *installed)
+{
+	struct xen_dm_op_lend_query q;
+	unsigned int lo, hi;
+	int rc;
+
+	for (lo = 0; lo < b->nr; lo++)
+		if (b->frame[lo] != XEN_LEND_FRAME_SKIP)
+			break;
+	if (lo == b->nr)
+		return 0;
+	for (hi = b->nr - 1; b->frame[hi] == XEN_LEND_FRAME_SKIP; hi--)
+		;
+
+	lend_batch_dirty(b);
+	rc = lend_install_range(l, b, lo, hi, installed);
+
+	/* A neighbour Xen does not like, or too little room for all of them. */
+	if ((rc == -EPERM || rc == -ENOMEM || rc == -EINVAL) && lo != hi &&
+	    b->target != LEND_NO_TARGET)
+		rc = lend_install_range(l, b, b->target, b->target, installed);
+
+	/* Xen revoked something by itself: learn the new number. */
+	if (rc == -EAGAIN) {
+		rc = lend_xen_query(l, &q);
+		if (!rc) {
+			l->generation = q.generation;
+			rc = -EAGAIN;
+		}
+	}
+	return rc;
+}
+
+/* The second half: check that nothing has changed, and install. */
+static int lend_commit(struct lend_lease *l, struct lend_batch *b,
+		       unsigned long seq, u32 *installed)
+{
+	int rc;
+
+	mutex_lock(&l->lock);
+	if (l->dead)
+		rc = -ENOENT;
+	else if (l->gone)
+		rc = -ESRCH;
+	else if (mmu_interval_read_retry(&l->mni, seq))
+		rc = -EAGAIN;
+	else
+		rc = lend_install(l, b, installed);
+	mutex_unlock(&l->lock);
+	return rc;
+}
+
+/* Did the backing fail, or has the call to end? */
+static bool lend_is_failure(int rc)
+{
+	return rc && rc != -EINTR && rc != -ERESTARTSYS && rc != -EAGAIN;
+}
+
+/*
+ * Bring in one batch, trying again for as long as revokes come between.
+ * Returns 0 or an error that ends the call; @err is what is wrong with the
+ * backing, @zeroed whether a zero page stands in.
+ */
+static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
+			      bool write, u32 *installed, int *err,
+			      bool *zeroed)
+{
+	bool wanted = b->target != LEND_NO_TARGET;
+	unsigned int tries = 0;
+	unsigned long seq;
+	int rc;
+
+	do {
+		if (tries++) {
+			atomic64_inc(&l->retries);
+			cond_resched();
+		}
+		if (READ_ONCE(l->dead))
+			return -ENOENT;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+
+		lend_batch_reset(b);
+		*err = 0;
+		if (!mmget_not_zero(l->mm))
+			return -ESRCH;
+		seq = mmu_interval_read_begin(&l->mni);
+		if (wanted)
+			rc = lend_gather(l, b, write, tries <= LEND_PATIENCE);
+		else
+			rc = lend_gather_all(l, b, write);
+		/*
+		 * May be the last one and tear the mm down, notifier included:
+		 * so not under the lock, and the check below will see it.
+		 */
+		mmput(l->mm);
+
+		if (lend_is_failure(rc)) {
+			*err = -rc;
+			rc = 0;
+		}
+		if (!rc && wanted && *err == EACCES) {
+			;
+		} else if (!rc && wanted && *err) {
+			if (l->flags & XEN_LEND_POLICY_ZERO) {
+				rc = lend_zero_install(l, b->first + b->target,
+						       seq);
+				*zeroed = !rc;
+				*installed += !rc;
+			}
+		} else if (!rc) {
+			rc = lend_commit(l, b, seq, installed);
+		}
+		lend_batch_put(b);
+	} while (rc == -EAGAIN);
+
+	/* Xen would not take the frame: that is for the borrower to know. */
+	if (rc == -EPERM || rc == -ENOMEM || rc == -EINVAL || rc == -EIO) {
+		*err = -rc;
+		rc = 0;
+	}
+	return rc;
+}
+
+/* Set the batch to the guest's 2 MiB around @page. */
+static void lend_batch_around(struct lend_lease *l, struct lend_batch *b,
+			      unsigned long page)
+{
+	unsigned long c = lend_chunk(l, page);
+
+	b->first = lend_chunk_start(l, c);
+	b->nr = lend_chunk_start(l, c + 1) - b->first;
+	b->target = page - b->first;
+}
+
+static int lend_prefault(struct lend_lease *l, struct lend_batch *b,
+			 unsigned long page, unsigned long nr, bool write,
+			 u32 *installed, int *err)
+{
+	unsigned long end = page + nr, stop;
+	bool zeroed;
+	int rc, e;
+
+	for (; page < end; page = stop) {
+		stop = min(end, lend_chunk_start(l, lend_chunk(l, page) + 1));
+		b->first = page;
+		b->nr = stop - page;
+		b->target = LEND_NO_TARGET;
+		rc = lend_resolve_batch(l, b, write, installed, &e, &zeroed);
+		if (rc)
+			return rc;
+		if (e && !*err)
+			*err = e;
+		cond_resched();
+	}
+	return 0;
+}
+
+static void lend_account(struct lend_lease *l, u32 installed, bool failed,
+			 s64 us)
+{
+	s64 old = atomic64_read(&l->slowest_us);
+
+	atomic64_inc(&l->resolves);
+	atomic64_add(installed, &l->installs);
+	if (failed)
+		atomic64_inc(&l->failures);
+	while (us > old && !atomic64_try_cmpxchg(&l->slowest_us, &old, us))
+		;
+}
+
+/**
+ * lend_resolve - XEN_LEND_IOC_RESOLVE
+ * @l:		the lease
+ * @arg:	as the caller gave it; the out fields are set on success
+ */
+int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
+{
+	unsigned long page = arg->offset >> PAGE_SHIFT;
+	bool prefault = arg->flags & XEN_LEND_PREFAULT;
+	bool write = arg->flags & XEN_LEND_WRITE;
+	ktime_t start = ktime_get();
+	struct lend_batch *b;
+	bool zeroed = false;
+	u32 installed = 0;
+	int rc, err = 0;
+	s64 us;
+
+	if (arg->flags & ~(XEN_LEND_WRITE | XEN_LEND_PREFAULT))
+		return -EINVAL;
+	if (prefault != !!arg->nr)
+		return -EINVAL;
+	if (page >= l->nr || arg->nr > l->nr - page)
+		return -EINVAL;
+
+	if (write && lend_readonly(l)) {
+		err = EACCES;
+		rc = 0;
+		goto out;
+	}
+	b = kvmalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
+	if (!b)
+		return -ENOMEM;
+	if (prefault) {
+		rc = lend_prefault(l, b, page, arg->nr, write, &installed,
+				   &err);
+	} else {
+		lend_batch_around(l, b, page);
+		rc = lend_resolve_batch(l, b, write, &installed, &err,
+					&zeroed);
+	}
+	kvfree(b);
+out:
+	us = ktime_us_delta(ktime_get(), start);
+	lend_account(l, installed, err, us);
+	trace_xen_lend_resolve(l, page, write, installed, rc ?: -err, us);
+	if (rc)
+		return rc;
+
+	arg->result = zeroed ? XEN_LEND_ZEROED :
+		      err ? XEN_LEND_FAILED : XEN_LEND_INSTALLED;
+	arg->installed = installed;
+	arg->err = err;
+	return 0;
+}
