@@ -1,0 +1,18 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Makes the guest's kernel (Debian's, as it is) and initrd (busybox and the tools of tests/guest). Runs in the build root.
+set -eu
+. "$TOP/scripts/common.sh"
+. "$TOP/scripts/initrd.sh"
+
+dest=$1
+initrd_tree "$dest/initrd" "$TOP/images/guest/init"
+for source in "$TOP"/tests/guest/*.c; do
+    [ -e "$source" ] || continue
+    name=${source##*/}
+    gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread -o "$dest/initrd/bin/${name%.c}" "$source"
+    strip "$dest/initrd/bin/${name%.c}"
+done
+initrd_pack "$dest/initrd" "$dest/initrd.gz"
+cp "/opt/linux/boot/vmlinuz-$KVER" "$dest/vmlinuz"
+rm -rf "$dest/initrd"

@@ -1,0 +1,18 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Packs what is ours into a read-only disk that dom0 mounts at /usr/lib/xen-lend: init, QEMU, module, guest, examples, tests.
+set -eu
+. "$TOP/scripts/common.sh"
+
+dest=$1
+tree=$dest/tree
+mkdir -p "$tree/qemu" "$tree/guest" "$tree/examples" "$tree/tests"
+install -m 755 "$TOP/images/dom0/init" "$tree/dom0-init"
+install -m 755 "$TOP/images/dom0/shell-guest" "$tree/shell-guest"
+cp -r "$QEMU_DIR/." "$tree/qemu/"
+cp "$GUEST_DIR/vmlinuz" "$GUEST_DIR/initrd.gz" "$tree/guest/"
+for ko in "$MODULE_DIR"/*.ko; do [ ! -e "$ko" ] || cp "$ko" "$tree/"; done
+for dir in examples tests/functional/dom0; do [ ! -d "$TOP/$dir" ] || cp -r "$TOP/$dir/." "$tree/${dir%%/*}/"; done
+size=$(($(du -sm "$tree" | cut -f1) * 5 / 4 + 16))
+mke2fs -q -t ext4 -L lend -O ^has_journal -d "$tree" "$dest/payload.img" "${size}M"
+rm -rf "$tree"

@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds qemu-system-x86_64 (outer emulator and device model). Runs in the build root; $1 is where the result goes.
+set -eu
+. "$TOP/scripts/common.sh"
+. "$TOP/scripts/source.sh"
+. "$TOP/scripts/overlay.sh"
+
+dest=$1
+work=$LEND_CACHE/work/qemu
+mkdir -p "$work"
+key=$(source_files qemu | sha256sum | cut -c1-16)
+pristine=$work/pristine-$key
+if [ ! -e "$pristine" ]; then
+    rm -rf "$work"/pristine-*
+    unpack_source qemu "$work/unpacked"
+    # Debian's tree has some blobs and tests removed; its own patches make it build so
+    sed 's/#.*//' "$work/unpacked/debian/patches/series" | while read -r name _; do
+        [ -z "$name" ] || apply_patches "$work/unpacked" "$work/unpacked/debian/patches/$name"
+    done
+    mv "$work/unpacked" "$pristine"
+fi
+
+# patch a copy, then carry over only the files that differ, so that ninja rebuilds no more than it must
+rm -rf "$work/patched"
+cp -a "$pristine" "$work/patched"
+overlay_qemu "$work/patched"
+rsync -a --checksum --delete --exclude=/build "$work/patched/" "$work/src/"
+
+mkdir -p "$work/src/build"
+cd "$work/src/build"
+options=$(sed 's/#.*//' "$TOP/configs/qemu.options" | xargs)
+if [ ! -e build.ninja ] || [ "$options" != "$(cat options 2>/dev/null)" ]; then
+    # shellcheck disable=SC2086
+    ../configure $options
+    printf '%s\n' "$options" >options
+fi
+nice ninja -j"$LEND_JOBS" qemu-system-x86_64
+mkdir -p "$dest/share"
+strip -g -o "$dest/qemu-system-x86_64" qemu-system-x86_64
+# the firmware that our machines load, from Debian's packages (its QEMU source has no blobs)
+for blob in /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/multiboot_dma.bin /usr/share/qemu/kvmvapic.bin \
+            /usr/share/seabios/bios-256k.bin /usr/share/seabios/vgabios-stdvga.bin /usr/share/seabios/vgabios-cirrus.bin \
+            /usr/share/seabios/vgabios-bochs-display.bin; do
+    cp -L "$blob" "$dest/share/"
+done
+cp -r ../pc-bios/keymaps "$dest/share/"

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds the hypervisor: Debian's Xen tree, our patches, configs/xen.config. Runs in the build root; $1 is where the result goes.
+set -eu
+. "$TOP/scripts/common.sh"
+. "$TOP/scripts/source.sh"
+. "$TOP/scripts/overlay.sh"
+
+dest=$1
+work=$LEND_CACHE/work/xen
+mkdir -p "$work"
+key=$(source_files xen | sha256sum | cut -c1-16)
+pristine=$work/pristine-$key
+[ -e "$pristine" ] || { rm -rf "$work"/pristine-*; unpack_source xen "$pristine"; }
+
+# patch a copy, then carry over only the files that differ, so that make rebuilds no more than it must
+rm -rf "$work/patched"
+cp -a "$pristine" "$work/patched"
+overlay_xen "$work/patched"
+rsync -a --checksum --delete "$work/patched/" "$work/src/"
+
+mkdir -p "$work/build"
+cd "$work/src"
+export XEN_BUILD_DATE=none XEN_BUILD_TIME= XEN_BUILD_HOST=xen-lend XEN_WHOAMI=xen-lend XEN_DOMAIN=
+[ -e "$work/build/.config" ] && cmp -s "$TOP/configs/xen.config" "$work/build/fragment" || {
+    rm -f "$work/build/.config"
+    make -C xen O="$work/build" defconfig
+    cat "$TOP/configs/xen.config" >>"$work/build/.config"
+    cp "$TOP/configs/xen.config" "$work/build/fragment"
+}
+make -C xen O="$work/build" olddefconfig
+grep -v '^#' "$TOP/configs/xen.config" | while read -r line; do
+    grep -qxF "$line" "$work/build/.config" || die "Xen's configuration does not take $line"
+done
+nice make -C xen O="$work/build" -j"$LEND_JOBS"
+cp "$work/build/xen" "$work/build/xen-syms" "$work/build/.config" "$dest/"

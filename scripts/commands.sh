@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the words on ./lend's command line do.
+# Sourced by ./lend.
+
+# shellcheck shell=sh
+LANES="unit qtest functional differential torture ept"
+DEFAULT_LANES="unit qtest functional"
+
+cmd_help() {
+    cat <<END
+usage: ./lend COMMAND
+
+  demo                             build what is missing, boot the emulated machine, show lending step by step
+  test [LANE] [-k PATTERN] [--list]
+                                   run tests; lanes here: $(lanes | xargs)
+                                   (no lane: $(default_lanes | xargs)); -k takes part of a test's name
+  build [PART]                     build all, or one of: $PARTS
+  shell [--guest] [-c COMMAND]     a console of dom0 (or of a guest) in this terminal, or one command in dom0
+  apply qemu|xen|linux TREE        put our patches and files into a source tree of yours
+  clean [PART]                     remove the cache, or what was built of one part
+
+  LEND_CACHE    where everything built is kept   $LEND_CACHE
+  LEND_JOBS     parallel compilations            $LEND_JOBS
+  LEND_MIRROR   URI of a Debian mirror           ${LEND_MIRROR:-as the host\'s apt is configured}
+END
+}
+
+# a lane is there when it has a script tests/LANE/run
+lanes() { for lane in $LANES; do [ ! -x "$TOP/tests/$lane/run" ] || echo "$lane"; done; }
+default_lanes() { for lane in $DEFAULT_LANES; do [ ! -x "$TOP/tests/$lane/run" ] || echo "$lane"; done; }
+
+ready() { need_root "$@"; check_host; export LEND_CACHE LEND_JOBS; }
+
+cmd_build() {
+    ready "$@"
+    if [ $# -gt 1 ]; then shift; for part; do build_part "$part"; done; else build_all; fi
+}
+
+# run_dir NAME: a new directory for a run's logs; the five newest are kept
+run_dir() {
+    mkdir -p "$LEND_CACHE/runs"
+    # shellcheck disable=SC2012
+    ls -1dt "$LEND_CACHE"/runs/*-"$1"-* 2>/dev/null | tail -n +5 | while read -r old; do rm -rf "$old"; done
+    mktemp -d "$LEND_CACHE/runs/$(date +%Y%m%d-%H%M%S)-$1-XXXX"
+}
+
+# with_parts "PART..." CMD...: CMD in the build root, told where the parts are (XEN_DIR, QEMU_DIR, ...)
+with_parts() {
+    parts_wanted=$1; shift
+    for part in $parts_wanted; do build_part "$part"; done
+    for part in $parts_wanted; do
+        set -- "$(echo "$part" | tr '[:lower:]' '[:upper:]')_DIR=$(part_dir "$part")" "$@"
+    done
+    in_root env "$@"
+}
+
+cmd_test() {
+    wanted='' pattern='' list=
+    all=$*
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            -k) [ $# -gt 1 ] || die "-k needs a pattern"; pattern=$2; shift ;;
+            --list) list=1 ;;
+            -*) die "no option '$1' for test; try ./lend --help" ;;
+            *) [ -x "$TOP/tests/$1/run" ] || die "no lane '$1'; lanes here: $(lanes | xargs)"; wanted="$wanted $1" ;;
+        esac
+        shift
+    done
+    # shellcheck disable=SC2086
+    ready $all
+    build_root
+    passed=0 failed=0 skipped=0
+    for lane in ${wanted:-$(default_lanes)}; do
+        # the parts a lane needs are named in its run script
+        lane_parts=$(sed -n 's/^# parts: *//p' "$TOP/tests/$lane/run")
+        if [ -n "$list" ]; then in_root "$TOP/tests/$lane/run" --list "$pattern" | sed "s/^/$lane  /"; continue; fi
+        lane_dir=$(run_dir "$lane")
+        lane_rc=0
+        with_parts "$lane_parts" LANE_DIR="$lane_dir" "$TOP/tests/$lane/run" "$pattern" || lane_rc=$?
+        if read -r p f s <"$lane_dir/counts"; then
+            passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+            [ "$lane_rc" = 0 ] || [ "$f" != 0 ] || lane_rc=died
+        else
+            lane_rc=died
+        fi 2>/dev/null
+        if [ "$lane_rc" = died ]; then say "FAIL  $lane  the lane itself ended early; see $lane_dir"; failed=$((failed + 1)); fi
+    done
+    [ -z "$list" ] || return 0
+    [ $((passed + failed + skipped)) -gt 0 ] || die "no test matches '$pattern'"
+    printf '%s passed, %s failed, %s skipped\n' $passed $failed $skipped
+    [ $failed -eq 0 ]
+}
+
+cmd_shell() {
+    ready "$@"
+    mode=shell; once=
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --guest) mode=guest ;;
+            -c) [ $# -gt 1 ] || die "-c needs a command"; once=$2; shift ;;
+            *) die "no option '$1' for shell; try ./lend --help" ;;
+        esac
+        shift
+    done
+    build_all
+    shell_dir=$(run_dir shell)
+    if [ -n "$once" ]; then
+        with_parts "xen qemu dom0 payload" python3 "$TOP/tests/functional/run.py" --dir "$shell_dir" --shell "$once"
+    else
+        say "Ctrl-A X ends the machine; 'exit' powers it off. Logs: $shell_dir"
+        with_parts "xen qemu dom0 payload" python3 "$TOP/tests/functional/shell.py" "$shell_dir" "$mode"
+    fi
+}
+
+cmd_apply() {
+    [ $# -eq 3 ] || die "usage: ./lend apply qemu|xen|linux TREE"
+    [ -d "$3" ] || die "no directory '$3'"
+    . "$TOP/scripts/source.sh"
+    . "$TOP/scripts/overlay.sh"
+    case $2 in
+        qemu|xen|linux) "overlay_$2" "$3" ;;
+        *) die "'$2' is not qemu, xen or linux" ;;
+    esac
+    say "done: $3"
+}
+
+cmd_clean() {
+    need_root "$@"
+    if [ $# -gt 1 ]; then
+        shift
+        for part; do
+            case " $PARTS " in *" $part "*) ;; *) die "no part '$part'; the parts are: $PARTS" ;; esac
+            rm -rf "${LEND_CACHE:?}/out/$part"-* "${LEND_CACHE:?}/work/$part"
+        done
+    else
+        rm -rf "${LEND_CACHE:?}"
+    fi
+}

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Enters the build root: a private mount namespace and chroot, which also works in a container that has CAP_SYS_ADMIN.
+# Sourced by ./lend.
+
+# shellcheck shell=sh
+# root_id: what is in the root, to the version; part of the key of all that is built in it
+root_id() { cat "$(root_dir)/opt/root-id"; }
+
+# in_root CMD...: run CMD in the build root; the clone (read-only) and the cache have the same paths in it
+in_root() {
+    [ -e "$(root_dir)" ] || die "no build root"
+    # shellcheck disable=SC2016
+    unshare -m --propagation private sh -ec '
+        root=$1 top=$2 cache=$3 jobs=$4; shift 4
+        mkdir -p "$root$top" "$root$cache"
+        mount --bind "$root" "$root"
+        mount --rbind /proc "$root/proc"
+        mount --rbind /dev "$root/dev"
+        mount --bind "$top" "$root$top"
+        mount -o remount,bind,ro "$root$top"
+        mount --bind "$cache" "$root$cache"
+        cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
+        exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
+            PATH=/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin TOP="$top" LEND_CACHE="$cache" LEND_JOBS="$jobs" "$@"
+    ' in_root "$(root_dir)" "$TOP" "$LEND_CACHE" "$LEND_JOBS" "$@"
+}

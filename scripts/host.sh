@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the host must be and have: Debian 12 or 13 on x86-64, root, space, mmdebstrap, a mirror.
+# Sourced by ./lend; nothing else is installed on the host, all building happens in a Debian root.
+
+# shellcheck shell=sh
+need_root() {
+    [ "$(id -u)" = 0 ] && return
+    command -v sudo >/dev/null || die "needs root (to make and enter a Debian root), and there is no sudo here"
+    exec sudo env LEND_CACHE="$LEND_CACHE" LEND_JOBS="$LEND_JOBS" LEND_MIRROR="${LEND_MIRROR:-}" TERM="${TERM:-dumb}" "$TOP/lend" "$@"
+}
+
+check_host() {
+    [ "$(uname -m)" = x86_64 ] || die "needs an x86-64 machine, this is $(uname -m)"
+    host_id=$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-unknown}" "${VERSION_ID:-}") || host_id=unknown
+    case $host_id in
+        'debian 12'|'debian 13') ;;
+        *) die "needs Debian 12 or 13, this is '$host_id'" ;;
+    esac
+    mkdir -p "$LEND_CACHE" 2>/dev/null || die "cannot write the cache $LEND_CACHE; name another place with LEND_CACHE"
+    # shellcheck disable=SC1007
+    unshare -m true 2>/dev/null || die "cannot make a mount namespace here; in a container, it needs CAP_SYS_ADMIN"
+}
+
+# need_space MIB: called before a build from scratch
+need_space() {
+    have=$(df -Pm "$LEND_CACHE" | awk 'NR == 2 { print $4 }')
+    [ "$have" -ge "$1" ] || die "needs $1 MiB free below $LEND_CACHE, there are $have; free some, or put the cache elsewhere with LEND_CACHE"
+}
+
+host_packages() {
+    command -v mmdebstrap >/dev/null && [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] && return
+    step host "installing mmdebstrap on the host" sh -ec '
+        apt-get update
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends mmdebstrap debian-archive-keyring ca-certificates'
+}
+
+# mirror: the Debian mirror, from LEND_MIRROR or else from the configuration of the host's apt
+mirror() {
+    if [ -n "${LEND_MIRROR:-}" ]; then printf '%s\n' "$LEND_MIRROR"; return; fi
+    host_mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 'Component: main' 2>/dev/null | head -n 1)
+    [ -n "$host_mirror" ] || die "the host's apt knows no Debian mirror; run 'apt-get update', or set LEND_MIRROR to a mirror's URI"
+    printf '%s\n' "$host_mirror"
+}

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The parts that get built, what each depends on (its key), and in what order.
+# Sourced by ./lend. A part is a directory out/PART-KEY in the cache; build-PART.sh fills it, in the build root.
+
+# shellcheck shell=sh
+PARTS="root xen qemu module guest dom0 payload"
+
+part_text() {
+    case $1 in
+        xen)     echo "building Xen" ;;
+        qemu)    echo "building QEMU" ;;
+        module)  echo "building the lend module for Debian's kernel" ;;
+        guest)   echo "making the guest's initrd" ;;
+        dom0)    echo "making the dom0 image" ;;
+        payload) echo "packing our files for dom0" ;;
+    esac
+}
+
+part_space() { case $1 in xen) echo 1000 ;; qemu) echo 3000 ;; dom0) echo 3000 ;; *) echo 200 ;; esac; }
+
+# part_key PART: the words and paths that decide what comes out
+part_key() {
+    common="scripts/build-$1.sh"
+    case $1 in
+        root)    root_key ;;
+        xen)     key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh configs/xen.config xen-patches ;;
+        qemu)    key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh configs/qemu.options hw include accel qapi qemu-patches ;;
+        module)  key_of "$(root_id)" $common linux ;;
+        guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
+        dom0)    key_of "$(root_id)" $common scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
+        payload) key_of "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tests/functional/dom0 examples ;;
+        *) die "no part '$1'; the parts are: $PARTS" ;;
+    esac
+}
+
+part_dir() { if [ "$1" = root ]; then root_dir; else out "$1-$(part_key "$1")"; fi; }
+
+# build_part PART: nothing if it is there already
+build_part() {
+    case " $PARTS " in *" $1 "*) ;; *) die "no part '$1'; the parts are: $PARTS" ;; esac
+    build_root
+    [ "$1" != root ] || return 0
+    if [ "$1" = payload ]; then for need in qemu module guest; do build_part $need; done; set -- payload; fi
+    [ -e "$(part_dir "$1")" ] || with_lock "$1" make_part "$1"
+}
+
+make_part() {
+    while :; do
+        part_key=$(part_key "$1")
+        [ -e "$(out "$1-$part_key")" ] && return
+        need_space "$(part_space "$1")"
+        part_tmp=$(new_dir "$1")
+        part_mirror=$(mirror) || exit 1
+        step "$1" "$(part_text "$1")" in_root env LEND_MIRROR="${part_mirror%/}" QEMU_DIR="$(part_dir_of "$1" qemu)" \
+            MODULE_DIR="$(part_dir_of "$1" module)" GUEST_DIR="$(part_dir_of "$1" guest)" \
+            sh "$TOP/scripts/build-$1.sh" "$part_tmp"
+        # files edited meanwhile: what came out has no certain key, so once more
+        [ "$(part_key "$1")" = "$part_key" ] && break
+        say "   files changed meanwhile; again"
+    done
+    publish "$part_tmp" "$1-$part_key"
+}
+
+# only the payload is made of other parts
+part_dir_of() { if [ "$1" = payload ]; then part_dir "$2"; fi; }
+
+build_all() { for part in $PARTS; do build_part "$part"; done; }

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The build root: a Debian trixie tree with compilers, kernel headers and image, and the signed index of the sources.
+# Sourced by ./lend. All artefacts are built in it, and the outer emulator and the host side of the tests run in it.
+
+# shellcheck shell=sh
+root_key() { key_of "$SUITE" configs/root.packages scripts/root.sh; }
+root_dir() { out "root-$(root_key)"; }
+
+build_root() {
+    [ -e "$(root_dir)" ] || with_lock root make_root
+}
+
+make_root() {
+    [ -e "$(root_dir)" ] && return
+    need_space 8000
+    host_packages
+    root_mirror=$(mirror) || exit 1
+    root_tmp=$(new_dir root)
+    step root "making the build root (Debian $SUITE)" debootstrap_root
+    publish "$root_tmp" "root-$(root_key)"
+}
+
+debootstrap_root() {
+    # the kernel is unpacked only, so that nothing tries to install a boot loader or an initrd
+    # shellcheck disable=SC2016
+    TMPDIR=$LEND_CACHE/tmp unshare -m mmdebstrap --mode=root --variant=apt --architectures=amd64 \
+        --include="$(sed 's/#.*//' "$TOP/configs/root.packages" | xargs | tr ' ' ,)" \
+        --aptopt='Apt::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --skip=cleanup/apt/lists \
+        --customize-hook='chroot "$1" sh -ec "
+            cd /root
+            image=\$(apt-cache depends linux-image-amd64 | sed -n \"s/^ *Depends: \\(linux-image-6.*\\)/\\1/p\" | head -n 1)
+            apt-get download \$image
+            dpkg-deb -x \$image*.deb /opt/linux
+            rm \$image*.deb
+            cd /opt/linux
+            [ -d lib ] || { mkdir lib; mv usr/lib/modules lib/; }
+            ls lib/modules >/opt/linux/version
+            depmod -b /opt/linux \$(cat version)
+            { dpkg -l; apt-cache showsrc --only-source xen qemu; } | sha256sum | cut -c1-16 >/opt/root-id"' \
+        "$SUITE" "$root_tmp" \
+        "deb $root_mirror $SUITE main" "deb-src $root_mirror $SUITE main"
+}

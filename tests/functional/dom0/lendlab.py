@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tests in dom0 use: guests, commands in them over the console, backing files, what Xen and QEMU say of leases.
+
+Also the child process of the agent that runs one test: lendlab.py MODULE.TEST. A test is a function test_* in a module
+test_*.py next to this file; it fails by an exception and is skipped by Skip. `LIMIT` seconds of a test come from the
+decorator `limit`."""
+
+import contextlib
+import glob
+import hashlib
+import importlib
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+import traceback
+
+LEND = "/usr/lib/xen-lend"
+DATA = "/lend"                      # the scratch disk
+QEMU = LEND + "/qemu/qemu-system-x86_64"
+
+
+class Skip(Exception):
+    """The test does not apply here; the reason is its text."""
+
+
+def limit(seconds):
+    """Decorator: the time after which the agent kills the test (90 s if not given)."""
+    def mark(function):
+        function.limit = seconds
+        return function
+    return mark
+
+
+# ---- to the host -----------------------------------------------------------
+
+def _host():
+    return os.fdopen(os.dup(int(os.environ["LEND_FD"])), "w", encoding="utf-8")
+
+
+def tell(**message):
+    """One message to the host; tell(note="...") prints a line of the story and goes to the report."""
+    if "LEND_FD" in os.environ:
+        with _host() as pipe:
+            pipe.write(json.dumps(message) + "\n")
+    else:
+        print(message)
+
+
+def note(text):
+    tell(note=text)
+
+
+def ask(**question):
+    """Ask the host, for instance ask(disk_sha256="/file"): the SHA-256 of a file on the scratch disk, seen from outside."""
+    tell(ask=question)
+    line = sys.stdin.readline()
+    answer = json.loads(line)["answer"]
+    if isinstance(answer, dict) and "error" in answer:
+        raise AssertionError(f"the host says: {answer['error']}")
+    return answer
+
+
+# ---- small tools -----------------------------------------------------------
+
+def run(*argv, timeout=60, check=True, **kw):
+    """A command in dom0; its output as text."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=timeout, text=True, errors="replace", **kw)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}: {done.stdout[-800:]}")
+    return done.stdout
+
+
+def wait_for(what, condition, timeout=30, pause=0.1):
+    """Wait until condition() is true and return its value."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {timeout} s")
+        time.sleep(pause)
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def xen_log(keys=None):
+    """Xen's console ring, or what it printed for the debug keys given."""
+    if not keys:
+        return run("xl", "dmesg")
+    run("xl", "dmesg", "-c")
+    run("xl", "debug-keys", keys)
+    time.sleep(0.3)
+    return run("xl", "dmesg")
+
+
+def domains():
+    """{name: (id, state)} of all domains but dom0."""
+    found = {}
+    for line in run("xl", "list").splitlines()[1:]:
+        name, domid, _mem, _cpus, state, _time = (line.split() + ["", ""])[:6]
+        if domid != "0":
+            found[name] = (int(domid), state)
+    return found
+
+
+# ---- backing files ---------------------------------------------------------
+
+def backing(name, size, where=DATA):
+    """A file of that size with contents that repeat nowhere; its path."""
+    path = os.path.join(where, name)
+    with open(path, "wb") as out:
+        out.write(pattern(size, seed=name))
+        out.flush()
+        os.fsync(out.fileno())
+    return path
+
+
+def pattern(size, seed=""):
+    return hashlib.shake_128(f"lend {seed}".encode()).digest(size)
+
+
+# ---- guests ----------------------------------------------------------------
+
+CONFIG = """
+name = "{name}"
+type = "hvm"
+kernel = "{lend}/guest/vmlinuz"
+ramdisk = "{lend}/guest/initrd.gz"
+cmdline = "console=hvc0 loglevel=4 panic=1 {cmdline}"
+memory = {memory}
+vcpus = {vcpus}
+vga = "none"
+nographic = 1
+usb = 0
+serial = "null"
+on_poweroff = "destroy"
+on_reboot = "destroy"
+on_crash = "destroy"
+device_model_version = "qemu-xen"
+device_model_override = "{qemu}"
+device_model_args = [ {args} ]
+{extra}
+"""
+
+
+def ivshmem(path, size, ident="lm"):
+    """Device-model arguments for a shared file as an ivshmem BAR."""
+    return ["-object", f"memory-backend-file,id={ident},share=on,mem-path={path},size={size}",
+            "-device", f"ivshmem-plain,memdev={ident}"]
+
+
+class Guest:
+    """An HVM guest of Debian's kernel with our initrd; use as a context manager, or start() and destroy()."""
+
+    def __init__(self, name="guest", args=(), memory=192, vcpus=1, cmdline="", extra="", accel=None):
+        self.name = name
+        self.qmp_path = f"/run/xen-lend-{name}.qmp"
+        dm = ["-L", LEND + "/qemu/share", "-qmp", f"unix:{self.qmp_path},server=on,wait=off", *args]
+        if accel:
+            dm += ["-accel", accel]
+        self.config = CONFIG.format(name=name, lend=LEND, qemu=QEMU, memory=memory, vcpus=vcpus, cmdline=cmdline,
+                                    args=", ".join(f'"{a}"' for a in dm), extra=extra)
+        self.tty = None
+        self.pending = b""
+        self.serial = 0
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def start(self, timeout=60):
+        path = f"/tmp/{self.name}.cfg"
+        with open(path, "w") as out:
+            out.write(self.config)
+        done = subprocess.run(["xl", "create", path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        if done.returncode:
+            raise AssertionError(f"xl create failed: {done.stderr[-600:]} {self.dm_log()[-600:]}")
+        self.domid = int(run("xl", "domid", self.name))
+        tty = wait_for("console of the guest", lambda: run(
+            "xenstore-read", f"/local/domain/{self.domid}/console/tty", check=False).strip().startswith("/dev/") and run(
+            "xenstore-read", f"/local/domain/{self.domid}/console/tty").strip())
+        self.tty = os.open(tty, os.O_RDWR | os.O_NOCTTY)
+        import tty as ttymod
+        ttymod.setraw(self.tty)
+        self._until(re.compile(rb"@lend ready\r?\n"), timeout)
+        return self
+
+    # the console: one line "ID COMMAND" in; "@lend begin ID", output, "@lend end ID CODE" out
+
+    def _until(self, regex, timeout):
+        end = time.monotonic() + timeout
+        while True:
+            found = regex.search(self.pending)
+            if found:
+                before, self.pending = self.pending[:found.start()], self.pending[found.end():]
+                return before, found
+            left = end - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"guest {self.name} said nothing for {timeout} s; last: {self.pending[-300:]!r}")
+            if select.select([self.tty], [], [], min(left, 1))[0]:
+                try:
+                    self.pending += os.read(self.tty, 65536)
+                except OSError:
+                    raise AssertionError(f"guest {self.name} is gone; last: {self.pending[-300:]!r}") from None
+            elif self.name not in domains():
+                raise AssertionError(f"guest {self.name} is gone; last: {self.pending[-300:]!r}")
+
+    def send(self, command):
+        """Start a command; collect() waits for it."""
+        self.serial += 1
+        os.write(self.tty, f"{self.serial} {command}\n".encode())
+        return self.serial
+
+    def collect(self, serial, timeout=30):
+        self._until(re.compile(rb"@lend begin %d\r?\n" % serial), timeout)
+        text, end = self._until(re.compile(rb"@lend end %d (\d+)\r?\n" % serial), timeout)
+        return int(end[1]), text.decode(errors="replace").replace("\r\n", "\n")
+
+    def run(self, command, timeout=30):
+        """Exit code and output of a shell command in the guest."""
+        return self.collect(self.send(command), timeout)
+
+    def must(self, command, timeout=30):
+        code, text = self.run(command, timeout)
+        if code:
+            raise AssertionError(f"in the guest, '{command}' ended with {code}: {text[-500:]}")
+        return text.strip()
+
+    # the device model
+
+    def qmp(self, command, **arguments):
+        import socket
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+            sock.settimeout(20)
+            sock.connect(self.qmp_path)
+            with sock.makefile("rw", encoding="utf-8") as pipe:
+                json.loads(pipe.readline())
+                for request in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                    pipe.write(json.dumps(request) + "\n")
+                    pipe.flush()
+                    while True:
+                        answer = json.loads(pipe.readline())
+                        if "return" in answer or "error" in answer:
+                            break
+        if "error" in answer:
+            raise AssertionError(f"QMP {command}: {answer['error'].get('desc')}")
+        return answer["return"]
+
+    def hmp(self, line):
+        return self.qmp("human-monitor-command", **{"command-line": line})
+
+    def dm_pid(self):
+        return int(run("xenstore-read", f"/local/domain/{self.domid}/image/device-model-pid"))
+
+    def dm_log(self):
+        try:
+            with open(f"/var/log/xen/qemu-dm-{self.name}.log", errors="replace") as log:
+                return log.read()
+        except OSError:
+            return ""
+
+    def destroy(self, timeout=30):
+        run("xl", "destroy", self.name, check=False, timeout=timeout)
+        wait_for(f"end of {self.name}", lambda: self.name not in domains(), timeout)
+
+    def close(self):
+        if self.tty is not None:
+            os.close(self.tty)
+            self.tty = None
+        if self.name in domains():
+            self.destroy()
+
+
+# ---- one test, as a child of the agent -------------------------------------
+
+def load(name):
+    module, function = name.split(".")
+    return getattr(importlib.import_module(module), function)
+
+
+def clean():
+    """Between tests: no guest is left, whatever the test did."""
+    for name in domains():
+        subprocess.run(["xl", "destroy", name], stdin=subprocess.DEVNULL, timeout=30)
+
+
+def main():
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    sys.modules["lendlab"] = sys.modules["__main__"]
+    if sys.argv[1] == "--clean":
+        return clean()
+    try:
+        load(sys.argv[1])()
+    except Skip as skip:
+        tell(result="skip", reason=str(skip))
+    except BaseException as error:
+        text = traceback.format_exc()
+        print(text)
+        where = re.findall(r'File "[^"]*/(test_\w+\.py)", line (\d+)', text)
+        place = f" ({where[-1][0]}:{where[-1][1]})" if where else ""
+        tell(result="fail", reason=f"{error or type(error).__name__}{place}")
+    else:
+        tell(result="pass", reason="")
+
+
+if __name__ == "__main__":
+    main()

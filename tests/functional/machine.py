@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The emulated machine: our QEMU's TCG emulates an AMD machine with SVM and nested paging, on which Xen boots.
+
+Runs in the build root (run.py and shell.py use it); the disks are
+  vda  the dom0 image, changes thrown away
+  vdb  the payload, read-only: what is ours
+  vdc  a scratch ext4, new for each run, left behind for a look from outside
+The test agent in dom0 talks over a virtio-serial port, one JSON object per line."""
+
+import json
+import os
+import queue
+import socket
+import subprocess
+import threading
+import time
+
+
+class MachineDied(Exception):
+    """The outer machine ended, or Xen or dom0 panicked."""
+
+
+def parts_from_environment():
+    """Where ./lend put the parts."""
+    return {part: os.environ[part.upper() + "_DIR"] for part in ("xen", "qemu", "dom0", "payload")}
+
+
+class Machine:
+    def __init__(self, parts, run_dir, mode="agent", memory=4096, dom0_mem=1536, cpus=2,
+                 xen_args="", interactive=False):
+        self.dir = run_dir
+        self.interactive = interactive
+        os.makedirs(run_dir, exist_ok=True)
+        self.scratch = os.path.join(run_dir, "scratch.img")
+        subprocess.run(["truncate", "-s", "1G", self.scratch], check=True)
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "scratch", self.scratch], check=True)
+        self.serial = os.path.join(run_dir, "console.log")
+        self.socket_path = os.path.join(run_dir, "agent.sock")
+        self.messages = queue.Queue()
+        self.trouble = None
+        qemu, dom0, xen, payload = (parts[p] for p in ("qemu", "dom0", "xen", "payload"))
+        disk = "file={},if=none,id={},format=raw,cache=writeback,{}"
+        self.argv = [
+            qemu + "/qemu-system-x86_64", "-L", qemu + "/share",
+            "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "EPYC,+svm,+npt,-monitor,-rdtscp",
+            "-smp", str(cpus), "-m", str(memory), "-display", "none", "-nodefaults", "-no-reboot",
+            "-kernel", xen + "/xen",
+            "-append", f"console=com1 com1=115200,8n1 dom0_mem={dom0_mem}M,max:{dom0_mem}M dom0_max_vcpus=2 "
+                       f"loglvl=all guest_loglvl=all sync_console noreboot {xen_args}",
+            "-initrd", f"{dom0}/vmlinuz console=hvc0 panic=1 loglevel=5 lend={mode},{dom0}/initrd.gz",
+            "-drive", disk.format(dom0 + "/dom0.img", "vda", "snapshot=on"),
+            "-device", "virtio-blk-pci,drive=vda",
+            "-drive", disk.format(payload + "/payload.img", "vdb", "readonly=on"),
+            "-device", "virtio-blk-pci,drive=vdb",
+            "-drive", disk.format(self.scratch, "vdc", "discard=unmap"),
+            "-device", "virtio-blk-pci,drive=vdc",
+            "-device", "virtio-serial-pci",
+            "-chardev", f"socket,id=agent,path={self.socket_path},server=on,wait=off",
+            "-device", "virtserialport,chardev=agent,name=lend.agent",
+        ]
+        if interactive:
+            self.argv += ["-chardev", f"stdio,id=com1,signal=off,mux=on,logfile={self.serial}", "-serial", "chardev:com1"]
+        else:
+            self.argv += ["-chardev", f"file,id=com1,path={self.serial}", "-serial", "chardev:com1"]
+
+    # ---- life ----
+
+    def start(self):
+        for old in (self.socket_path, self.serial):
+            if os.path.exists(old):
+                os.unlink(old)
+        env = dict(os.environ, TMPDIR=self.dir)
+        if self.interactive:
+            self.process = subprocess.Popen(self.argv, env=env)
+            return
+        with open(os.path.join(self.dir, "emulator.log"), "w") as log:
+            log.write(" ".join(self.argv) + "\n")
+            log.flush()
+            self.process = subprocess.Popen(self.argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def power_off(self, timeout=30):
+        try:
+            self.send({"do": "poweroff"})
+            self.process.wait(timeout)
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+        self.kill()
+
+    # ---- the agent ----
+
+    def _receive(self):
+        sock = socket.socket(socket.AF_UNIX)
+        while True:
+            try:
+                sock.connect(self.socket_path)
+                break
+            except OSError:
+                if self.process.poll() is not None:
+                    self.messages.put(None)
+                    return
+                time.sleep(0.1)
+        self.sock = sock
+        pending = b""
+        while True:
+            try:
+                data = sock.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                self.messages.put(None)
+                return
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    continue
+                if "file" in message:       # a log in dom0 that grew
+                    name = os.path.join(self.dir, "dom0", os.path.basename(message["file"]))
+                    os.makedirs(os.path.dirname(name), exist_ok=True)
+                    with open(name, "a", encoding="utf-8") as out:
+                        out.write(message["data"])
+                else:
+                    self.messages.put(message)
+
+    def _watch(self):
+        """Look for a dead hypervisor on the console."""
+        signs = (b"Panic on CPU", b"FATAL TRAP", b"Xen BUG at", b"Kernel panic - not syncing")
+        seen = 0
+        while self.process.poll() is None:
+            time.sleep(0.5)
+            try:
+                with open(self.serial, "rb") as log:
+                    log.seek(max(0, seen - 100))
+                    text = log.read()
+                    seen = log.tell()
+            except OSError:
+                continue
+            for sign in signs:
+                if sign in text:
+                    at = text.index(sign)
+                    time.sleep(2)
+                    self.trouble = "the machine died: " + text[at:at + 200].split(b"\n")[0].decode(errors="replace").strip()
+                    self.messages.put(None)
+                    return
+
+    def send(self, message):
+        self.sock.sendall((json.dumps(message) + "\n").encode())
+
+    def receive(self, timeout):
+        """The next message of the agent; None when the time is over."""
+        try:
+            message = self.messages.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if message is None:
+            self.messages.put(None)
+            raise MachineDied(self.trouble or "the emulated machine ended unexpectedly")
+        return message
+
+    def wait_ready(self, timeout=120):
+        end = time.time() + timeout
+        while time.time() < end:
+            message = self.receive(max(0.1, end - time.time()))
+            if message and "ready" in message:
+                return message
+        raise MachineDied(self.trouble or f"dom0 did not come up within {timeout} s")
+
+    # ---- from outside ----
+
+    def disk_file(self, path):
+        """The contents of a file of the scratch disk as a power cut at this moment would leave it (journal replayed)."""
+        copy = self.scratch + ".copy"
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.scratch, copy], check=True)
+        try:
+            check = subprocess.run(["e2fsck", "-fy", copy], capture_output=True, text=True)
+            if check.returncode > 1:
+                raise RuntimeError(f"e2fsck of the scratch disk says {check.returncode}: {check.stdout[-300:]}")
+            dump = copy + ".file"
+            subprocess.run(["debugfs", "-R", f"dump {path} {dump}", copy], check=True, capture_output=True)
+            with open(dump, "rb") as data:
+                return data.read()
+        finally:
+            for name in (copy, copy + ".file"):
+                if os.path.exists(name):
+                    os.unlink(name)

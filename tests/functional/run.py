@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The functional lane: boots the machine once, runs the tests in its dom0, prints one line for each.
+
+Started in the build root by tests/functional/run (tests), and by ./lend shell -c (one command)."""
+
+import argparse
+import ast
+import fnmatch
+import glob
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from machine import Machine, MachineDied, parts_from_environment     # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def discover():
+    """[(module.test, limit)] without importing: the modules only run in dom0."""
+    found = []
+    for path in sorted(glob.glob(HERE + "/dom0/test_*.py")):
+        module = os.path.basename(path)[:-3]
+        with open(path, encoding="utf-8") as source:
+            for node in ast.parse(source.read()).body:
+                if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                    limit = 90
+                    for mark in node.decorator_list:
+                        if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
+                            limit = ast.literal_eval(mark.args[0])
+                    found.append((f"{module}.{node.name}", limit))
+    return found
+
+
+def answer(machine, question):
+    import hashlib
+    try:
+        if "disk_sha256" in question:
+            return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
+        return {"error": f"no such question: {question}"}
+    except Exception as error:      # dom0 is waiting for a word
+        return {"error": str(error)}
+
+
+def run_one(machine, what, name, limit, on_note):
+    """(result, reason, output) of one test or command."""
+    machine.send({"do": what, "what": name, "timeout": limit})
+    end = time.time() + limit + 90
+    result, reason = None, ""
+    while time.time() < end:
+        message = machine.receive(max(0.1, end - time.time()))
+        if message is None:
+            break
+        if "ask" in message:
+            machine.send({"do": "answer", "answer": answer(machine, message["ask"])})
+        elif "note" in message:
+            on_note(message["note"])
+        elif "result" in message:
+            result, reason = message["result"], message["reason"]
+        elif "done" in message:
+            if message["code"] is None:
+                result, reason = "fail", f"not done after {limit} s"
+            elif result is None:
+                result, reason = ("pass", "") if what == "sh" and message["code"] == 0 else \
+                    ("fail", f"ended with {message['code']}")
+            return result, reason, message["output"]
+    raise MachineDied(machine.trouble or f"dom0 does not answer ({name})")
+
+
+def tail(path, count=30):
+    try:
+        with open(path, errors="replace") as log:
+            lines = log.read().splitlines()[-count:]
+    except OSError:
+        return
+    if lines:
+        print(f"      the end of {path}:")
+        for line in lines:
+            print("      | " + line)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pattern", nargs="?", default="")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--dir", default=os.environ.get("LANE_DIR"), help="for logs, and the file counts")
+    parser.add_argument("--shell", help="one command in dom0 instead of the tests")
+    parser.add_argument("--timeout", type=int, default=300, help="of --shell")
+    parser.add_argument("--xen-args", default="")
+    options = parser.parse_args()
+    tests = [] if options.shell else [(n, t) for n, t in discover() if matches(n, options.pattern)]
+    if options.list:
+        for name, _ in tests:
+            print(name.removeprefix("test_"))
+        return 0
+    counts = {"pass": 0, "fail": 0, "skip": 0}
+    report(options.dir, counts)
+    if not tests and not options.shell:
+        return 0
+    parts = parts_from_environment()
+    machine = Machine(parts, options.dir, xen_args=options.xen_args)
+    started = time.time()
+    machine.start()
+    died = None
+    try:
+        try:
+            machine.wait_ready()
+        except MachineDied as error:
+            died = str(error)
+            tail(machine.serial)
+        booted = time.time() - started
+        if options.shell:
+            if died:
+                print(died)
+                return 1
+            result, reason, output = run_one(machine, "sh", options.shell, options.timeout, print)
+            sys.stdout.write(output)
+            print(f"-- {reason or 'ok'}; logs in {options.dir}", file=sys.stderr)
+            return result != "pass"
+        print(f"   dom0 is up after {booted:.0f} s; logs in {options.dir}", flush=True)
+        for name, limit in tests:
+            t0 = time.time()
+            notes = []
+            output = ""
+            if died:
+                result, reason = "fail", died
+            else:
+                try:
+                    result, reason, output = run_one(machine, "test", name, limit, notes.append)
+                except (MachineDied, OSError) as error:
+                    died = machine.trouble or str(error)
+                    result, reason = "fail", died
+            counts[result] += 1
+            report(options.dir, counts)
+            print(f"{result.upper():4}  functional  {name.removeprefix('test_')}  {time.time() - t0:.1f} s"
+                  + (f"  {reason}" if reason else ""), flush=True)
+            for line in notes:
+                print("      " + line, flush=True)
+            if result == "fail":
+                for line in output.splitlines()[-30:]:
+                    print("      | " + line)
+                if died and output == "":
+                    tail(machine.serial)
+                sys.stdout.flush()
+    finally:
+        machine.power_off()
+    return counts["fail"] > 0
+
+
+def report(directory, counts):
+    with open(os.path.join(directory, "counts"), "w") as out:
+        out.write(f"{counts['pass']} {counts['fail']} {counts['skip']}\n")
+
+
+def matches(name, patterns):
+    """-k: a part of the name, or a shell pattern; several with commas."""
+    name = name.removeprefix("test_")
+    return not patterns or any(p in name or fnmatch.fnmatch(name, p) for p in patterns.split(","))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

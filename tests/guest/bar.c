@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Touches the shared BAR of an ivshmem device from the guest's user space.
+ *
+ *   bar [-d N] size                    bytes in the BAR of the N-th device (0)
+ *   bar [-d N] cat [OFFSET [LENGTH]]   its bytes on stdout
+ *   bar [-d N] write OFFSET STRING     store a string
+ *   bar [-d N] read OFFSET             one 64-bit word, in hex
+ *   bar [-d N] touch OFFSET [LENGTH]   read one byte of each page
+ *   bar [-d N] pass COUNT              read every word COUNT times; say how long each pass took
+ *   bar [-d N] hammer SECONDS          read and write all pages while dom0 pulls them away; see below
+ *
+ * Hammer: page 0 is the control page, words
+ *   [1] generation: every other page has this number or a higher one in its word 0
+ *   [2] hole count: odd while pages may read as zero
+ *   [3] stop
+ *   [8] rounds done, written by the guest
+ * A page is: word 0 generation, word 1 its page number, both written by dom0; word 2 a counter written by the guest.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+#define PCI "/sys/bus/pci/devices"
+
+static volatile unsigned char *bar;
+static size_t size;
+
+static void die(const char *what)
+{
+    fprintf(stderr, "bar: %s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+static unsigned long number(const char *text)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 0);
+
+    if (*end || end == text) {
+        fprintf(stderr, "bar: '%s' is no number\n", text);
+        exit(2);
+    }
+    return value;
+}
+
+static unsigned long sysfs(const char *device, const char *name)
+{
+    char path[300], text[32] = "";
+    FILE *f;
+
+    snprintf(path, sizeof(path), PCI "/%s/%s", device, name);
+    f = fopen(path, "r");
+    if (!f || !fgets(text, sizeof(text), f))
+        die(path);
+    fclose(f);
+    return strtoul(text, NULL, 0);
+}
+
+static int write_enable(const char *device)
+{
+    char path[300];
+    FILE *f;
+
+    snprintf(path, sizeof(path), PCI "/%s/enable", device);
+    f = fopen(path, "w");
+    if (!f)
+        return -1;
+    fputs("1", f);
+    return fclose(f);
+}
+
+static void map(int wanted)
+{
+    struct dirent **list;
+    struct stat st;
+    char path[300];
+    int count = scandir(PCI, &list, NULL, alphasort), fd, i;
+
+    if (count < 0)
+        die(PCI);
+    for (i = 0; i < count; i++) {
+        const char *device = list[i]->d_name;
+
+        if (device[0] == '.' || sysfs(device, "vendor") != 0x1af4 || sysfs(device, "device") != 0x1110 || wanted--)
+            continue;
+        if (sysfs(device, "enable") == 0 && write_enable(device))
+            die("enable");
+        snprintf(path, sizeof(path), PCI "/%s/resource2_wc", device);
+        fd = open(path, O_RDWR);
+        if (fd < 0) {
+            snprintf(path, sizeof(path), PCI "/%s/resource2", device);
+            fd = open(path, O_RDWR);
+        }
+        if (fd < 0 || fstat(fd, &st))
+            die(path);
+        size = st.st_size;
+        bar = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (bar == MAP_FAILED)
+            die("mmap");
+        return;
+    }
+    fprintf(stderr, "bar: no such ivshmem device\n");
+    exit(2);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static void range(char **argv, size_t *offset, size_t *length)
+{
+    *offset = argv[0] ? number(argv[0]) : 0;
+    *length = argv[0] && argv[1] ? number(argv[1]) : size - *offset;
+    if (*offset > size || *length > size - *offset) {
+        fprintf(stderr, "bar: beyond the end (%zu)\n", size);
+        exit(2);
+    }
+}
+
+/* Through a buffer of ours, so that user space does the reading. */
+static void cat(size_t offset, size_t length)
+{
+    static uint64_t buffer[PAGE / 8];
+
+    while (length) {
+        size_t n = length < PAGE ? length : PAGE, i;
+
+        if (n % 8 || offset % 8)
+            for (i = 0; i < n; i++)
+                ((unsigned char *)buffer)[i] = bar[offset + i];
+        else
+            for (i = 0; i < n / 8; i++)
+                buffer[i] = *(volatile uint64_t *)(bar + offset + i * 8);
+        if (fwrite(buffer, 1, n, stdout) != n)
+            die("stdout");
+        offset += n;
+        length -= n;
+    }
+    if (fflush(stdout))
+        die("stdout");
+}
+
+static void pass(unsigned long count)
+{
+    while (count--) {
+        uint64_t start = now_ns(), sum = 0;
+        size_t i;
+
+        for (i = 0; i < size; i += 8)
+            sum += *(volatile uint64_t *)(bar + i);
+        printf("%016llx %llu us\n", (unsigned long long)sum, (unsigned long long)(now_ns() - start) / 1000);
+    }
+}
+
+static int hammer(unsigned long seconds)
+{
+    volatile uint64_t *control = (volatile uint64_t *)bar;
+    size_t pages = size / PAGE, i;
+    uint64_t *last = calloc(pages, sizeof(*last));
+    uint64_t end = now_ns() + seconds * 1000000000ULL, rounds = 0, slowest = 0;
+    uint64_t zero = 0, stale = 0, lost = 0, foreign = 0, epoch = control[2];
+
+    if (!last)
+        die("calloc");
+    for (i = 1; i < pages; i++)
+        last[i] = *(volatile uint64_t *)(bar + i * PAGE + 16);
+    while (!control[3] && now_ns() < end) {
+        for (i = 1; i < pages; i++) {
+            volatile uint64_t *page = (volatile uint64_t *)(bar + i * PAGE);
+            uint64_t before = control[2], wanted = control[1], start = now_ns();
+            uint64_t generation, tag, counter, took, after;
+
+            __sync_synchronize();
+            generation = page[0];
+            tag = page[1];
+            counter = page[2];
+            __sync_synchronize();
+            after = control[2];
+            took = now_ns() - start;
+            slowest = took > slowest ? took : slowest;
+            if (before != epoch || after != epoch || (before & 1)) {
+                /* holes are about: zeros are right, and our counters may go; the other values must still be current */
+                if (generation == 0 && tag == 0)
+                    zero++;
+                else if (tag != i)
+                    foreign++;
+                else if (generation < wanted)
+                    stale++;
+                if (i == pages - 1 && !(after & 1)) {
+                    size_t j;
+
+                    epoch = after;
+                    for (j = 1; j < pages; j++)
+                        last[j] = *(volatile uint64_t *)(bar + j * PAGE + 16);
+                }
+                continue;
+            }
+            if (tag != i)
+                foreign++;
+            else if (generation < wanted)
+                stale++;
+            if (counter != last[i])
+                lost++;
+            page[2] = last[i] = ++counter;
+        }
+        control[8] = ++rounds;
+    }
+    printf("rounds=%llu zero=%llu stale=%llu lost=%llu foreign=%llu slowest_us=%llu\n",
+           (unsigned long long)rounds, (unsigned long long)zero, (unsigned long long)stale, (unsigned long long)lost,
+           (unsigned long long)foreign, (unsigned long long)slowest / 1000);
+    return stale || lost || foreign || !rounds;
+}
+
+int main(int argc, char **argv)
+{
+    const char *command;
+    size_t offset, length, i;
+    int device = 0;
+
+    argv++, argc--;
+    if (argc >= 2 && !strcmp(argv[0], "-d")) {
+        device = number(argv[1]);
+        argv += 2, argc -= 2;
+    }
+    if (argc < 1) {
+        fprintf(stderr, "usage: bar [-d N] size|cat|write|read|touch|pass|hammer ...\n");
+        return 2;
+    }
+    command = argv[0];
+    argv++, argc--;
+    map(device);
+    if (!strcmp(command, "size")) {
+        printf("%zu\n", size);
+    } else if (!strcmp(command, "cat")) {
+        range(argv, &offset, &length);
+        cat(offset, length);
+    } else if (!strcmp(command, "touch")) {
+        range(argv, &offset, &length);
+        for (i = offset; i < offset + length; i += PAGE)
+            (void)bar[i];
+    } else if (!strcmp(command, "write") && argc == 2) {
+        char *end[] = { argv[0], NULL };
+
+        range(end, &offset, &length);
+        for (i = 0; argv[1][i] && i < length; i++)
+            bar[offset + i] = argv[1][i];
+    } else if (!strcmp(command, "read") && argc == 1) {
+        range(argv, &offset, &length);
+        if (length < 8)
+            return 2;
+        printf("%016llx\n", *(volatile unsigned long long *)(bar + offset));
+    } else if (!strcmp(command, "pass") && argc == 1) {
+        pass(number(argv[0]));
+    } else if (!strcmp(command, "hammer") && argc == 1) {
+        return hammer(number(argv[0]));
+    } else {
+        fprintf(stderr, "bar: '%s' is no command, or lacks something\n", command);
+        return 2;
+    }
+    return 0;
+}
