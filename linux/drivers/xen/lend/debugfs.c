@@ -28,20 +28,19 @@ static void lend_show_lease(struct seq_file *m, struct lend_lease *l)
 	struct xen_lend_stats st;
 
 	lend_lease_stats(l, &st);
-	seq_printf(m, "  lease %u: gfn %#llx+%#lx <- va %#lx, %s %s, %s, ioserv %u, around %u KiB%s\n",
+	seq_printf(m, "  lease %u: gfn %#llx+%#lx <- va %#lx, %s %s, policy %s, ioserv %u, around %u KiB%s\n",
 		   l->id, l->gfn, l->nr, l->addr,
 		   lend_readonly(l) ? "read-only" : "read-write",
 		   lend_memtype(l->memtype),
-		   l->flags & XEN_LEND_POLICY_ZERO ? "policy zero" :
-						     "policy fault",
+		   l->flags & XEN_LEND_POLICY_ZERO ? "zero" : "fault",
 		   l->ioserv, l->around << (PAGE_SHIFT - 10),
 		   READ_ONCE(l->gone) ? ", borrower gone" : "");
-	seq_printf(m, "    xen:    %llu installed, %llu faults, %llu revoked, %llu flushes\n",
+	seq_printf(m, "    xen:      %llu installed, %llu faults, %llu revoked, %llu flushes\n",
 		   st.installed, st.faults, st.revoked, st.flushes);
-	seq_printf(m, "    driver: %llu resolves, %llu retries, %llu installs, %llu failures, slowest %llu us\n",
+	seq_printf(m, "    driver:   %llu resolves, %llu retries, %llu installs, %llu failures, slowest %llu us\n",
 		   st.resolves, st.retries, st.installs, st.failures,
 		   st.slowest_us);
-	seq_printf(m, "    notifier: %llu calls, %lld found nothing installed, %lld could not wait\n",
+	seq_printf(m, "    notifier: %llu calls, %lld of them with nothing installed, %lld put off\n",
 		   st.revokes, atomic64_read(&l->skipped),
 		   atomic64_read(&l->refused));
 }

@@ -34,8 +34,8 @@ u64 lend_frame(unsigned long pfn, bool write)
 	unsigned long frame = pfn_to_gfn(pfn);
 
 	if (frame == ~0UL || frame >> (64 - PAGE_SHIFT))
-		return XEN_LEND_FRAME_SKIP;
-	return frame | (write ? XEN_LEND_FRAME_WRITE : 0);
+		return XEN_DMOP_LEND_frame_skip;
+	return frame | (write ? XEN_DMOP_LEND_frame_write : 0);
 }
 
 void lend_batch_reset(struct lend_batch *b)
@@ -44,7 +44,7 @@ void lend_batch_reset(struct lend_batch *b)
 
 	b->pfnmap = false;
 	for (i = 0; i < b->nr; i++) {
-		b->frame[i] = XEN_LEND_FRAME_SKIP;
+		b->frame[i] = XEN_DMOP_LEND_frame_skip;
 		b->page[i] = NULL;
 	}
 }
@@ -71,8 +71,8 @@ void lend_batch_dirty(struct lend_batch *b)
 	unsigned int i;
 
 	for (i = 0; i < b->nr; i++) {
-		if (!b->page[i] || !(b->frame[i] & XEN_LEND_FRAME_WRITE) ||
-		    b->frame[i] == XEN_LEND_FRAME_SKIP)
+		if (!b->page[i] || !(b->frame[i] & XEN_DMOP_LEND_frame_write) ||
+		    b->frame[i] == XEN_DMOP_LEND_frame_skip)
 			continue;
 		folio = page_folio(b->page[i]);
 		if (folio != prev)
@@ -81,23 +81,29 @@ void lend_batch_dirty(struct lend_batch *b)
 	}
 }
 
-static void lend_take_pages(struct lend_batch *b, unsigned int i,
-			    unsigned int n, bool write)
+/* Entry @i is @page, whose reference is taken over. */
+static void lend_take(struct lend_batch *b, unsigned int i, struct page *page,
+		      bool write)
 {
-	for (; n--; i++)
-		b->frame[i] = lend_frame(page_to_pfn(b->page[i]), write);
+	b->frame[i] = lend_frame(page_to_pfn(page), write);
+	b->page[i] = page;
+	if (b->frame[i] == XEN_DMOP_LEND_frame_skip) {
+		b->page[i] = NULL;
+		put_page(page);
+	}
 }
 
 /*
- * Take a run of present pages beginning at entry @i, without faulting.  For
- * another process' memory mmap_lock is held.  Returns the length of the run.
+ * Take a run of present pages beginning at entry @i, without faulting.  The @n
+ * entries are free.  For another process' memory mmap_lock is held.  Returns
+ * the length of the run.
  */
 static unsigned int lend_present(struct lend_lease *l, struct lend_batch *b,
 				 unsigned int i, unsigned int n, bool write)
 {
 	unsigned long va = lend_va(l, b->first + i);
 	unsigned int flags = write ? FOLL_WRITE : FOLL_HONOR_NUMA_FAULT;
-	long got;
+	long got, k;
 
 	if (l->mm == current->mm)
 		got = get_user_pages_fast_only(va, n, write ? FOLL_WRITE : 0,
@@ -105,12 +111,12 @@ static unsigned int lend_present(struct lend_lease *l, struct lend_batch *b,
 	else
 		got = get_user_pages_remote(l->mm, va, n, flags | FOLL_NOFAULT,
 					    b->page + i, NULL);
-	if (got <= 0) {
-		/* Nothing was stored that would have to be put. */
-		b->page[i] = NULL;
-		return 0;
-	}
-	lend_take_pages(b, i, got, write);
+	got = max(got, 0L);
+	for (k = 0; k < got; k++)
+		lend_take(b, i + k, b->page[i + k], write);
+	/* A huge page that GUP looked at and then let be leaves its traces. */
+	for (; k < n; k++)
+		b->page[i + k] = NULL;
 	return got;
 }
 
@@ -119,7 +125,10 @@ static bool lend_is_pfnmap(const struct vm_area_struct *vma)
 	return vma->vm_flags & (VM_IO | VM_PFNMAP);
 }
 
-/* Take one present entry of a PFN map; mmap_lock is held. */
+/*
+ * Take one present entry of a PFN map; mmap_lock is held.  -ENXIO: not present,
+ * or not in the way wanted; -EFAULT: no memory of ours.
+ */
 static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 			       unsigned int i, bool write,
 			       struct vm_area_struct *vma)
@@ -128,18 +137,25 @@ static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 		.vma = vma,
 		.address = lend_va(l, b->first + i),
 	};
-	int rc;
+	struct page *page;
 
-	rc = follow_pfnmap_start(&args);
-	if (rc)
+	if (follow_pfnmap_start(&args))
 		return -ENXIO;
-	if (write && !args.writable)
-		rc = -EACCES;
-	else
-		b->frame[i] = lend_frame(args.pfn, args.writable &&
-						   !lend_readonly(l));
+	if (write && !args.writable) {
+		follow_pfnmap_end(&args);
+		return -ENXIO;
+	}
+	write = args.writable && !lend_readonly(l);
+	if (args.special || !pfn_valid(args.pfn)) {
+		b->frame[i] = lend_frame(args.pfn, write);
+	} else {
+		/* Copied on write in a private mapping: an ordinary page. */
+		page = pfn_to_page(args.pfn);
+		if (get_page_unless_zero(page))
+			lend_take(b, i, page, write);
+	}
 	follow_pfnmap_end(&args);
-	return rc;
+	return b->frame[i] == XEN_DMOP_LEND_frame_skip ? -EFAULT : 0;
 }
 
 /* Take what is present of entries @i to @end; returns how many there were. */
@@ -152,7 +168,7 @@ static unsigned int lend_gather_block(struct lend_lease *l,
 
 	for (; i < end; i += n) {
 		n = 1;
-		if (b->frame[i] != XEN_LEND_FRAME_SKIP) {
+		if (b->frame[i] != XEN_DMOP_LEND_frame_skip) {
 			found++;
 			continue;
 		}
@@ -169,7 +185,7 @@ static unsigned int lend_gather_block(struct lend_lease *l,
 			continue;
 		}
 		for (n = 1; i + n < end; n++)
-			if (b->frame[i + n] != XEN_LEND_FRAME_SKIP)
+			if (b->frame[i + n] != XEN_DMOP_LEND_frame_skip)
 				break;
 		if (!lend_readonly(l)) {
 			unsigned int got = lend_present(l, b, i, n, true);
@@ -217,8 +233,8 @@ static int lend_fault_pfnmap(struct lend_lease *l, struct lend_batch *b,
 	b->pfnmap = true;
 	for (tries = 0; tries < LEND_PFNMAP_TRIES; tries++) {
 		rc = lend_present_pfnmap(l, b, i, write, vma);
-		if (!rc)
-			return 0;
+		if (rc != -ENXIO)
+			return rc;
 
 		unlocked = false;
 		rc = fixup_user_fault(l->mm, va, write ? FAULT_FLAG_WRITE : 0,
@@ -280,34 +296,21 @@ static int lend_fault(struct lend_lease *l, struct lend_batch *b,
 		if (write)
 			flags |= FOLL_WRITE;
 		rc = get_user_pages_remote(l->mm, va, 1, flags, &page, &locked);
-		if (rc == 1) {
-			b->page[i] = page;
-			lend_take_pages(b, i, 1, write);
-		}
-		/* Somebody else's memory: this is the time to look again. */
-		if (rc == 1 && !write && !lend_readonly(l) && locked &&
-		    l->mm != current->mm) {
-			if (lend_present(l, b, i, 1, true))
-				put_page(page);
-			else
-				b->page[i] = page;
-		}
+		/* Here it is; but perhaps it may be written as well. */
+		if (rc == 1 && (write || lend_readonly(l) || !locked ||
+				!lend_present(l, b, i, 1, true)))
+			lend_take(b, i, page, write);
+		else if (rc == 1)
+			put_page(page);
 	}
 	if (locked)
 		mmap_read_unlock(l->mm);
 	if (rc != 1)
 		/* EEXIST: a PTE without a page in a VM_MIXEDMAP area. */
 		return rc == -EEXIST ? -EFAULT : rc ?: -EAGAIN;
-
-	if (!write && !lend_readonly(l) && l->mm == current->mm) {
-		if (lend_present(l, b, i, 1, true))
-			put_page(page);
-		else
-			b->page[i] = page;
-	}
 taken:
 	/* No frame number: memory Xen does not know as ours. */
-	return b->frame[i] == XEN_LEND_FRAME_SKIP ? -EFAULT : 0;
+	return b->frame[i] == XEN_DMOP_LEND_frame_skip ? -EFAULT : 0;
 }
 
 /*
@@ -386,13 +389,13 @@ int lend_gather_all(struct lend_lease *l, struct lend_batch *b, bool write)
 			lend_gather_block(l, b, i, end);
 			lend_around_end(l, b);
 		}
-		if (b->frame[i] != XEN_LEND_FRAME_SKIP &&
-		    (!write || b->frame[i] & XEN_LEND_FRAME_WRITE))
+		if (b->frame[i] != XEN_DMOP_LEND_frame_skip &&
+		    (!write || b->frame[i] & XEN_DMOP_LEND_frame_write))
 			continue;
 		if (b->page[i])
 			put_page(b->page[i]);
 		b->page[i] = NULL;
-		b->frame[i] = XEN_LEND_FRAME_SKIP;
+		b->frame[i] = XEN_DMOP_LEND_frame_skip;
 
 		rc = lend_fault(l, b, i, write);
 		if (rc == -EINTR || rc == -ERESTARTSYS)

@@ -145,7 +145,7 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @nr:		entries in use
  * @target:	the entry somebody waits for, or LEND_NO_TARGET
  * @pfnmap:	the last page faulted came from a PFN map
- * @frame:	for Xen: XEN_LEND_FRAME_SKIP, or a frame number and the write bit
+ * @frame:	for Xen: XEN_DMOP_LEND_frame_skip, or a number and the write bit
  * @page:	page to put after the install, NULL for a PFN without one
  */
 struct lend_batch {

@@ -32,7 +32,7 @@ static u32 lend_count(const u64 *frame, unsigned int done)
 	u32 n = 0;
 
 	for (i = 0; i < done; i++)
-		n += frame[i] != XEN_LEND_FRAME_SKIP;
+		n += frame[i] != XEN_DMOP_LEND_frame_skip;
 	return n;
 }
 
@@ -45,7 +45,7 @@ static void lend_replaced(struct lend_lease *l, struct lend_batch *b,
 	if (xa_empty(&l->zero))
 		return;
 	for (i = lo; i < lo + done; i++)
-		if (b->frame[i] != XEN_LEND_FRAME_SKIP)
+		if (b->frame[i] != XEN_DMOP_LEND_frame_skip)
 			lend_zero_drop(l, b->first + i, b->first + i);
 }
 
@@ -83,11 +83,11 @@ static int lend_install(struct lend_lease *l, struct lend_batch *b,
 	int rc;
 
 	for (lo = 0; lo < b->nr; lo++)
-		if (b->frame[lo] != XEN_LEND_FRAME_SKIP)
+		if (b->frame[lo] != XEN_DMOP_LEND_frame_skip)
 			break;
 	if (lo == b->nr)
 		return 0;
-	for (hi = b->nr - 1; b->frame[hi] == XEN_LEND_FRAME_SKIP; hi--)
+	for (hi = b->nr - 1; b->frame[hi] == XEN_DMOP_LEND_frame_skip; hi--)
 		;
 
 	lend_batch_dirty(b);

@@ -69,7 +69,7 @@ int lend_xen_create(struct lend_lease *l)
 			.first_gfn = l->gfn,
 			.nr = l->nr,
 			.ioserv = l->ioserv,
-			.flags = lend_readonly(l) ? XEN_DMOP_LEND_READONLY : 0,
+			.flags = lend_readonly(l) ? XEN_DMOP_LEND_readonly : 0,
 			.memtype = l->memtype,
 		},
 	};

@@ -49,7 +49,7 @@ int lend_zero_install(struct lend_lease *l, unsigned long i,
 	if (!page)
 		return -ENOMEM;
 	frame = lend_frame(page_to_pfn(page), !lend_readonly(l));
-	if (frame == XEN_LEND_FRAME_SKIP) {
+	if (frame == XEN_DMOP_LEND_frame_skip) {
 		__free_page(page);
 		return -EIO;
 	}
