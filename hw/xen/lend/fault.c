@@ -1,0 +1,300 @@
+/*
+ * Lending QEMU's memory to a Xen guest: pages the guest waits for
+ *
+ * Making a page present can take as long as it likes: the backing may be on
+ * disk, swapped out, or in the hands of another process.  The ioreq loop must
+ * not wait for that, and neither must a vCPU wait for the page of another one.
+ * Hence one thread per vCPU, made when the vCPU has its first fault.  More are
+ * never needed, because a vCPU that waits for a page does nothing else.
+ *
+ *      ioreq loop (BQL)                  thread of the vCPU
+ *      ----------------                  ------------------
+ *      slot READY -> INPROCESS
+ *      find the lease
+ *      busy = true         ----------->  ioctl(RESOLVE)
+ *      next ioreq                           ...
+ *                                        busy = false
+ *                                        slot INPROCESS -> RESP_READY
+ *                                        notify the vCPU
+ *
+ * The slot belongs to the thread while it is busy; worker->lock hands it over.
+ * Lock order: BQL, then worker->lock.  Threads take no other lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/error-report.h"
+#include "qemu/thread.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
+#include "exec/target_page.h"
+#include "internal.h"
+#include "trace.h"
+
+/* Answers, in the slot's data field. */
+#define LEND_RETRY  0
+#define LEND_FAILED 1
+
+/* Pause between attempts when the hypervisor lacks memory (milliseconds). */
+#define BACKOFF_MIN_MS 5
+#define BACKOFF_MAX_MS 200
+
+#define PREFAULT_PAGES 512
+
+typedef struct LendWorker {
+    QemuThread thread;
+    bool started;           /* BQL */
+
+    QemuMutex lock;
+    QemuCond cond;          /* busy was set */
+    /* Protected by lock: */
+    bool stopped;           /* leave the ioreq page alone */
+    bool busy;              /* the slot is ours and the rest is valid */
+    XenLease *lease;        /* with a reference */
+    uint64_t offset;        /* of the page (bytes) */
+    bool write;
+    int64_t since;          /* nanoseconds */
+} LendWorker;
+
+static struct {
+    XenIOState *io;
+    LendWorker *workers;    /* one per possible vCPU */
+    unsigned int nr;
+    bool stopping;          /* atomic */
+} faults;
+
+/* Complete the slot.  Called with the worker's lock held. */
+static void answer(unsigned int vcpu, uint64_t data)
+{
+    XenIOState *io = faults.io;
+    ioreq_t *slot = xen_vcpu_ioreq(io->shared_page, vcpu);
+
+    trace_xen_lend_answer(vcpu, data);
+    if (slot->state != STATE_IOREQ_INPROCESS) {
+        /* The vCPU does not wait any more: it was reset, say. */
+        trace_xen_lend_not_waiting(vcpu, slot->state);
+        return;
+    }
+    slot->data = data;
+    xen_wmb(); /* Update the contents /then/ the state. */
+    slot->state = STATE_IORESP_READY;
+    qemu_xen_evtchn_notify(io->xce_handle, io->ioreq_local_port[vcpu]);
+}
+
+/*
+ * Make the page present, whatever it takes.  The answer is LEND_FAILED only if
+ * the kernel says so; everything that is odd is retried, because the state it
+ * was odd in may be gone.
+ */
+static uint64_t resolve(unsigned int vcpu, XenLease *lease, uint64_t offset,
+                        bool write)
+{
+    struct xen_lend_resolve out;
+    int backoff_ms = BACKOFF_MIN_MS;
+
+    while (!qatomic_read(&lease->ended) && !qatomic_read(&faults.stopping)) {
+        int ret = xen_lend_resolve(lease, offset, 0, write, &out);
+
+        trace_xen_lend_resolve(vcpu, lease->id, offset, write, ret,
+                               out.result, out.installed, out.err);
+        switch (ret) {
+        case 0:
+            if (out.result == XEN_LEND_FAILED) {
+                stat64_add(&lease->failed, 1);
+                return LEND_FAILED;
+            }
+            return LEND_RETRY;
+
+        case -EINTR:
+            /* All signals are blocked here, so this process is dying. */
+        case -EAGAIN:
+            continue;
+
+        case -ENOMEM:
+            warn_report_once("xen: no memory for the page tables of '%s'; the"
+                             " guest needs a larger shadow_memory (%" PRIu64
+                             " KiB for this device)", lease->name,
+                             (lease->len / (2 * MiB) + 4) * 4);
+            g_usleep(backoff_ms * 1000);
+            backoff_ms = MIN(2 * backoff_ms, BACKOFF_MAX_MS);
+            continue;
+
+        case -ENOENT:
+        case -ESRCH:
+            /* Unleased meanwhile, or there is no guest to wait for it. */
+            return LEND_RETRY;
+
+        default:
+            if (!qatomic_read(&lease->ended)) {
+                warn_report_once("xen: cannot make a page of '%s' present: %s",
+                                 lease->name, strerror(-ret));
+                stat64_add(&lease->failed, 1);
+                return LEND_FAILED;
+            }
+        }
+    }
+    return LEND_RETRY;
+}
+
+static void *worker_thread(void *opaque)
+{
+    LendWorker *worker = opaque;
+    unsigned int vcpu = worker - faults.workers;
+
+    qemu_mutex_lock(&worker->lock);
+    for (;;) {
+        XenLease *lease;
+        uint64_t offset, data;
+        bool write;
+
+        while (!worker->busy) {
+            qemu_cond_wait(&worker->cond, &worker->lock);
+        }
+        lease = worker->lease;
+        offset = worker->offset;
+        write = worker->write;
+        qemu_mutex_unlock(&worker->lock);
+
+        data = resolve(vcpu, lease, offset, write);
+
+        qemu_mutex_lock(&worker->lock);
+        stat64_add(&lease->answered, 1);
+        stat64_max(&lease->slowest_us,
+                   (get_clock() - worker->since) / SCALE_US);
+        qatomic_dec(&lease->waiting);
+        xen_lease_unref(lease);
+
+        /*
+         * Before the answer: with it, the vCPU can have its next fault, which
+         * the ioreq loop then wants to give to us.
+         */
+        worker->busy = false;
+        if (!worker->stopped) {
+            answer(vcpu, data);
+        }
+    }
+    return NULL;
+}
+
+static void worker_start(LendWorker *worker)
+{
+    g_autofree char *name = NULL;
+
+    if (worker->started) {
+        return;
+    }
+    worker->started = true;
+    name = g_strdup_printf("xen-lend/%u", (unsigned)(worker - faults.workers));
+    qemu_thread_create(&worker->thread, name, worker_thread, worker,
+                       QEMU_THREAD_DETACHED);
+}
+
+void xen_lend_fault(XenIOState *state, unsigned int vcpu, const ioreq_t *req)
+{
+    uint32_t id = req->data;
+    bool write = req->dir == IOREQ_WRITE;
+    LendWorker *worker;
+    XenLease *lease;
+
+    assert(state == faults.io && vcpu < faults.nr);
+    worker = &faults.workers[vcpu];
+    lease = xen_lend_find(id, req->addr);
+    trace_xen_lend_fault(vcpu, id, req->addr, write, !!(req->data >> 32));
+
+    QEMU_LOCK_GUARD(&worker->lock);
+
+    if (worker->busy) {
+        /* Asked again without an answer: the one to come is for both. */
+        trace_xen_lend_asked_again(vcpu);
+        if (lease) {
+            xen_lease_unref(lease);
+        }
+        return;
+    }
+
+    if (!lease) {
+        /* The lease ended or moved while the request was on its way. */
+        xen_lend.stale++;
+        answer(vcpu, LEND_RETRY);
+        return;
+    }
+
+    worker_start(worker);
+    qatomic_inc(&lease->waiting);
+    worker->lease = lease;
+    worker->offset = QEMU_ALIGN_DOWN(req->addr - lease->gpa,
+                                     qemu_target_page_size());
+    worker->write = write;
+    worker->since = get_clock();
+    worker->busy = true;
+    qemu_cond_signal(&worker->cond);
+}
+
+typedef struct LendPrefault {
+    XenLease *lease;
+    uint64_t len;
+} LendPrefault;
+
+static void *prefault_thread(void *opaque)
+{
+    g_autofree LendPrefault *prefault = opaque;
+    XenLease *lease = prefault->lease;
+    unsigned page_bits = qemu_target_page_bits();
+    struct xen_lend_resolve out;
+    uint64_t offset = 0;
+
+    while (offset < prefault->len && !qatomic_read(&lease->ended) &&
+           !qatomic_read(&faults.stopping)) {
+        uint32_t nr = MIN((prefault->len - offset) >> page_bits,
+                          PREFAULT_PAGES);
+
+        /* It is a hint: the guest will ask for what is missing. */
+        if (xen_lend_resolve(lease, offset, nr, false, &out) < 0) {
+            break;
+        }
+        offset += (uint64_t)nr << page_bits;
+    }
+    trace_xen_lend_prefaulted(lease->id, offset);
+    xen_lease_unref(lease);
+    return NULL;
+}
+
+void xen_lend_prefault(XenLease *lease, uint64_t len)
+{
+    LendPrefault *prefault = g_new(LendPrefault, 1);
+    QemuThread thread;
+
+    qatomic_inc(&lease->refs);
+    prefault->lease = lease;
+    prefault->len = ROUND_UP(MIN(len, lease->len), qemu_target_page_size());
+    qemu_thread_create(&thread, "xen-lend/pre", prefault_thread, prefault,
+                       QEMU_THREAD_DETACHED);
+}
+
+void xen_lend_faults_start(XenIOState *state, unsigned int max_cpus)
+{
+    unsigned int i;
+
+    faults.io = state;
+    faults.nr = max_cpus;
+    faults.workers = g_new0(LendWorker, max_cpus);
+    for (i = 0; i < max_cpus; i++) {
+        qemu_mutex_init(&faults.workers[i].lock);
+        qemu_cond_init(&faults.workers[i].cond);
+    }
+}
+
+void xen_lend_faults_stop(void)
+{
+    unsigned int i;
+
+    qatomic_set(&faults.stopping, true);
+    for (i = 0; i < faults.nr; i++) {
+        /* Waits for an answer being given, not for a page. */
+        WITH_QEMU_LOCK_GUARD(&faults.workers[i].lock) {
+            faults.workers[i].stopped = true;
+        }
+    }
+}

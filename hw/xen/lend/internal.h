@@ -1,0 +1,154 @@
+/*
+ * Lending QEMU's memory to a Xen guest: shared by the parts
+ *
+ *   device.c    the kernel's lend device
+ *   listener.c  which memory is leased where
+ *   fault.c     pages the guest waits for
+ *   qmp.c       what to show
+ *   region.c    the MemoryRegion type
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_XEN_LEND_INTERNAL_H
+#define HW_XEN_LEND_INTERNAL_H
+
+#include "qemu/queue.h"
+#include "qemu/stats64.h"
+#include "exec/memory.h"
+#include "hw/xen/lend.h"
+#include "hw/xen/lend-region.h"
+#include "standard-headers/xen/lend.h"
+
+/*
+ * One lease.
+ *
+ * All but the marked fields are constant.  The list of leases belongs to the
+ * BQL, and holds one reference; every fault under way holds another.
+ */
+typedef struct XenLease {
+    uint32_t id;            /* as known to kernel and hypervisor */
+    uint32_t flags;         /* XEN_LEND_READONLY, XEN_LEND_POLICY_* */
+    uint32_t memtype;       /* XEN_LEND_MEMTYPE_* */
+    hwaddr gpa;             /* in the guest (bytes) */
+    uint64_t len;           /* bytes */
+    char *name;             /* of the memory region */
+    MemoryRegion *mr;       /* for comparison only */
+
+    uint32_t refs;          /* atomic */
+    bool ended;             /* atomic: unleased, new faults are of no use */
+    uint32_t waiting;       /* atomic: vCPUs waiting for a page */
+    Stat64 answered;        /* faults answered */
+    Stat64 failed;          /* of these, with "failed" */
+    Stat64 slowest_us;      /* from taking a fault to answering it */
+
+    QLIST_ENTRY(XenLease) next;
+} XenLease;
+
+/* The lending of this process.  There is one guest, so there is one of it. */
+typedef struct XenLend {
+    OnOffAuto mode;
+    int fd;                 /* bound to the guest, or -1 */
+    uint32_t abi;           /* of the kernel */
+    uint64_t features;      /* XEN_LEND_FEAT_* */
+    char *why_not;          /* why fd is -1 */
+    uint32_t ioserv;
+
+    QLIST_HEAD(, XenLease) leases;      /* BQL */
+    uint64_t refused;                   /* BQL: sections left to ioreqs */
+    uint64_t stale;                     /* BQL: faults nobody waits for */
+
+    MemoryListener listener;
+    Notifier exit;
+} XenLend;
+
+extern XenLend xen_lend;
+
+/**
+ * xen_lend_lease: ask kernel and hypervisor for a lease
+ *
+ * @lease: all but @id filled in; @id is set on success
+ * @host: start of the backing, page aligned
+ * @options: granularity
+ *
+ * Return: 0 or -errno, see standard-headers/xen/lend.h.
+ */
+int xen_lend_lease(XenLease *lease, void *host, const XenLentOptions *options);
+
+/**
+ * xen_lend_unlease: end a lease
+ *
+ * On return the guest reaches nothing of it any more.
+ */
+void xen_lend_unlease(XenLease *lease);
+
+/**
+ * xen_lend_resolve: make pages present
+ *
+ * Sleeps for as long as the backing takes, which may be forever.
+ *
+ * @lease: the lease
+ * @offset: of the page (bytes)
+ * @nr: pages to prefault, or 0 for one that the guest waits for
+ * @write: the guest wants to write
+ * @out: the kernel's answer, valid if 0 is returned
+ *
+ * Context: any thread, BQL not held.
+ * Return: 0 or -errno.
+ */
+int xen_lend_resolve(XenLease *lease, uint64_t offset, uint32_t nr, bool write,
+                     struct xen_lend_resolve *out);
+
+/**
+ * xen_lend_stats: read the counters of a lease
+ *
+ * Return: 0 or -errno.
+ */
+int xen_lend_stats(const XenLease *lease, struct xen_lend_stats *out);
+
+/**
+ * xen_lend_find: the lease a fault is about
+ *
+ * Context: BQL held.
+ * Return: the lease, with a reference taken, or NULL if there is none with
+ *     that id at that address.
+ */
+XenLease *xen_lend_find(uint32_t id, hwaddr gpa);
+
+/**
+ * xen_lease_unref: drop a reference
+ *
+ * Context: any thread.
+ */
+void xen_lease_unref(XenLease *lease);
+
+/**
+ * xen_lend_listen: lease what is in the guest's address space, and follow it
+ *
+ * Context: BQL held.
+ */
+void xen_lend_listen(void);
+
+/**
+ * xen_lend_faults_start: get ready for faults
+ * xen_lend_faults_stop: answer no more faults
+ *
+ * After xen_lend_faults_stop() the ioreq page and the event channels are not
+ * touched any more, although threads may still sit in the kernel.
+ *
+ * Context: BQL held.
+ */
+void xen_lend_faults_start(XenIOState *state, unsigned int max_cpus);
+void xen_lend_faults_stop(void);
+
+/**
+ * xen_lend_prefault: make the first bytes of a lease present, in the background
+ *
+ * @lease: the lease
+ * @len: bytes; more than the lease is long is all of it
+ *
+ * Context: BQL held.
+ */
+void xen_lend_prefault(XenLease *lease, uint64_t len);
+
+#endif

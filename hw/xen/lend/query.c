@@ -1,0 +1,92 @@
+/*
+ * Lending QEMU's memory to a Xen guest: what to show
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/qapi-commands-xen-lend.h"
+#include "exec/target_page.h"
+#include "internal.h"
+
+static XenLendCache cache_type(uint32_t memtype)
+{
+    switch (memtype) {
+    case XEN_LEND_MEMTYPE_UC:
+        return XEN_LEND_CACHE_UC;
+    case XEN_LEND_MEMTYPE_WC:
+        return XEN_LEND_CACHE_WC;
+    default:
+        return XEN_LEND_CACHE_WB;
+    }
+}
+
+static XenLendLease *lease_info(XenLease *lease)
+{
+    XenLendLease *info = g_new0(XenLendLease, 1);
+    struct xen_lend_stats stats = { };
+
+    /* A guest that is about to go has leases without counters. */
+    xen_lend_stats(lease, &stats);
+
+    *info = (XenLendLease) {
+        .id = lease->id,
+        .name = g_strdup(lease->name),
+        .gfn = lease->gpa >> qemu_target_page_bits(),
+        .size = lease->len,
+        .readonly = lease->flags & XEN_LEND_READONLY,
+        .policy = lease->flags & XEN_LEND_POLICY_ZERO ? XEN_LEND_FAILURE_ZERO
+                                                      : XEN_LEND_FAILURE_FAULT,
+        .cache = cache_type(lease->memtype),
+        .installed = stats.installed << qemu_target_page_bits(),
+        .faults = stats.faults,
+        .resolves = stats.resolves,
+        .retries = stats.retries,
+        .installs = stats.installs,
+        .revokes = stats.revokes,
+        .revoked = stats.revoked,
+        .flushes = stats.flushes,
+        .failures = stats.failures,
+        .waiting = qatomic_read(&lease->waiting),
+        .answered = stat64_get(&lease->answered),
+        .failed = stat64_get(&lease->failed),
+        .slowest_resolve = stats.slowest_us,
+        .slowest_answer = stat64_get(&lease->slowest_us),
+    };
+    return info;
+}
+
+static int by_gpa(const void *a, const void *b)
+{
+    const XenLease *x = *(XenLease **)a, *y = *(XenLease **)b;
+
+    return x->gpa < y->gpa ? -1 : x->gpa > y->gpa;
+}
+
+XenLendInfo *qmp_query_xen_lend(Error **errp)
+{
+    g_autoptr(GPtrArray) sorted = g_ptr_array_new();
+    XenLendInfo *info = g_new0(XenLendInfo, 1);
+    XenLendLeaseList **tail = &info->leases;
+    XenLease *lease;
+    guint i;
+
+    info->mode = xen_lend.mode;
+    info->available = xen_lend.fd >= 0;
+    if (!info->available) {
+        info->reason = g_strdup(xen_lend.why_not ?:
+                                "the Xen accelerator is not in use");
+    }
+    info->abi = xen_lend.abi;
+    info->refused = xen_lend.refused;
+    info->stale = xen_lend.stale;
+
+    QLIST_FOREACH(lease, &xen_lend.leases, next) {
+        g_ptr_array_add(sorted, lease);
+    }
+    g_ptr_array_sort(sorted, by_gpa);
+    for (i = 0; i < sorted->len; i++) {
+        QAPI_LIST_APPEND(tail, lease_info(g_ptr_array_index(sorted, i)));
+    }
+    return info;
+}

@@ -1,0 +1,145 @@
+/*
+ * Memory regions that are lent to a Xen guest
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_XEN_LEND_REGION_H
+#define HW_XEN_LEND_REGION_H
+
+#include "exec/memory.h"
+
+/*
+ * A XenLentMemoryRegion is RAM of QEMU's own, with a say in how it is lent
+ * when QEMU is the device model of a Xen guest.  Under other accelerators it is
+ * an ordinary RAM region.
+ *
+ * Most devices need none of this: under Xen, every RAM region backed by memory
+ * of QEMU's own is lent, with the defaults of XEN_LENT_OPTIONS_DEFAULT.  Use
+ * the type when a default does not fit.
+ */
+#define TYPE_XEN_LENT_MEMORY_REGION "xen-lent-memory-region"
+OBJECT_DECLARE_SIMPLE_TYPE(XenLentMemoryRegion, XEN_LENT_MEMORY_REGION)
+
+/**
+ * XenLentPolicy: what the guest meets when a page cannot be had
+ *
+ * A page cannot be had when it is past the end of the file, when reading it
+ * gave an I/O error, or when QEMU has nothing mapped there.
+ *
+ * @XEN_LENT_POLICY_FAULT: what hardware does; a recoverable machine check
+ *     on x86
+ * @XEN_LENT_POLICY_ZERO: a page of zeros, until the next change of the backing
+ */
+typedef enum XenLentPolicy {
+    XEN_LENT_POLICY_FAULT,
+    XEN_LENT_POLICY_ZERO,
+} XenLentPolicy;
+
+/**
+ * XenLentCache: memory type of the guest's mapping
+ *
+ * @XEN_LENT_CACHE_WB: write-back, for RAM
+ * @XEN_LENT_CACHE_WC: write-combining, for frame buffers
+ * @XEN_LENT_CACHE_UC: uncached
+ */
+typedef enum XenLentCache {
+    XEN_LENT_CACHE_WB,
+    XEN_LENT_CACHE_WC,
+    XEN_LENT_CACHE_UC,
+} XenLentCache;
+
+/**
+ * XenLentOptions: how a region is lent
+ *
+ * @readonly: the guest may only read.  Writes reach the region's owner as
+ *     they do with any read-only RAM region: they are ignored.
+ * @policy: what the guest meets when a page cannot be had
+ * @cache: memory type of the guest's mapping
+ * @prefault: bytes from the start of the region to make present as soon as it
+ *     is mapped; 0 for none, UINT64_MAX for all.  A hint.
+ * @around: bytes to map around a fault, a power of two from 4 KiB to 2 MiB;
+ *     0 for the driver's default.  A hint.
+ */
+typedef struct XenLentOptions {
+    bool readonly;
+    XenLentPolicy policy;
+    XenLentCache cache;
+    uint64_t prefault;
+    uint32_t around;
+} XenLentOptions;
+
+/* How RAM regions are lent that do not say. */
+#define XEN_LENT_OPTIONS_DEFAULT ((XenLentOptions) { \
+    .policy = XEN_LENT_POLICY_FAULT,                 \
+    .cache = XEN_LENT_CACHE_WB,                      \
+})
+
+struct XenLentMemoryRegion {
+    MemoryRegion parent_obj;
+
+    XenLentOptions options;
+};
+
+/**
+ * xen_lent_memory_region_init_ptr: lend memory at a host address
+ *
+ * Like memory_region_init_ram_ptr(): the caller owns the memory and keeps it
+ * mapped for as long as the region lives.  What is mapped there may change at
+ * any time: pages may be discarded, swapped, migrated, mapped over with
+ * mmap(MAP_FIXED), or have nothing behind them.  No such change needs a call
+ * to QEMU; the guest sees the new state with its next access.
+ *
+ * @lmr: the region to be initialized
+ * @owner: the object that tracks the region's reference count
+ * @name: name of the RAMBlock, unique within the device
+ * @size: size of the region in bytes, a multiple of the page size
+ * @ptr: start of the memory, page aligned
+ * @options: how to lend it; NULL for the defaults
+ * @errp: set if the options make no sense
+ *
+ * Context: BQL held.
+ * Return: true on success, else false with @errp set and nothing to clean up.
+ */
+bool xen_lent_memory_region_init_ptr(XenLentMemoryRegion *lmr, Object *owner,
+                                     const char *name, uint64_t size,
+                                     void *ptr, const XenLentOptions *options,
+                                     Error **errp);
+
+/**
+ * xen_lent_memory_region_init_fd: lend part of a file
+ *
+ * Like memory_region_init_ram_from_fd() with RAM_SHARED: QEMU maps the range
+ * and owns the descriptor from here on, also if this fails half way.
+ *
+ * @lmr: the region to be initialized
+ * @owner: the object that tracks the region's reference count
+ * @name: name of the RAMBlock, unique within the device
+ * @size: size of the region in bytes, a multiple of the page size
+ * @fd: memfd, file or dma-buf
+ * @offset: where in the file to start (bytes), page aligned
+ * @options: how to lend it; NULL for the defaults.  With @readonly the
+ *     descriptor need not be writable.
+ * @errp: set if the options make no sense or the file cannot be mapped
+ *
+ * Context: BQL held.
+ * Return: true on success, else false with @errp set and @fd closed.
+ */
+bool xen_lent_memory_region_init_fd(XenLentMemoryRegion *lmr, Object *owner,
+                                    const char *name, uint64_t size,
+                                    int fd, uint64_t offset,
+                                    const XenLentOptions *options,
+                                    Error **errp);
+
+/**
+ * xen_lent_options: how a RAM region is to be lent
+ *
+ * @mr: any RAM region
+ *
+ * Context: any.
+ * Return: the options it was created with, or the defaults; @readonly is
+ * also set if the region is a ROM.
+ */
+XenLentOptions xen_lent_options(MemoryRegion *mr);
+
+#endif

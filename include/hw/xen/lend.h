@@ -1,0 +1,79 @@
+/*
+ * Lending QEMU's memory to a Xen guest: what the accelerator and the ioreq
+ * loop call
+ *
+ * Devices want hw/xen/lend-region.h, if anything.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_XEN_LEND_H
+#define HW_XEN_LEND_H
+
+#include "hw/xen/xen-hvm-common.h"
+#include "qapi/qapi-types-common.h"
+
+/*
+ * A guest touched a page of a lease that is not there.  Defined by Xen's
+ * public/hvm/ioreq.h if that is new enough.
+ */
+#ifndef IOREQ_TYPE_LEND
+#define IOREQ_TYPE_LEND 9
+#endif
+
+/**
+ * xen_lend_set_mode: whether to lend
+ *
+ * @mode: on, off, or auto (if hypervisor and kernel offer it)
+ *
+ * Context: before xen_lend_open(), BQL held.
+ */
+void xen_lend_set_mode(OnOffAuto mode);
+
+/**
+ * xen_lend_get_mode: what was set with xen_lend_set_mode(), auto at first
+ *
+ * Context: BQL held.
+ */
+OnOffAuto xen_lend_get_mode(void);
+
+/**
+ * xen_lend_open: get ready to lend to xen_domid
+ *
+ * Opens the kernel's lend device and binds it to the guest, both of which
+ * need privilege; what follows does not.
+ *
+ * @errp: set if the mode is "on" and lending is not possible; says which part
+ *     is missing
+ *
+ * Context: once, before privileges are dropped, BQL held.
+ * Return: false with @errp set if QEMU must not start.
+ */
+bool xen_lend_open(Error **errp);
+
+/**
+ * xen_lend_start: lend the RAM of the guest's devices from now on
+ *
+ * @state: the ioreq server, enabled, with its event channels bound
+ * @max_cpus: vCPUs the guest may have
+ *
+ * Context: once, BQL held.
+ */
+void xen_lend_start(XenIOState *state, unsigned int max_cpus);
+
+/**
+ * xen_lend_fault: take a LEND request out of the ioreq loop
+ *
+ * Returns at once.  The request is answered later and from another thread,
+ * or right away if it makes no sense any more.  In either case the caller
+ * neither touches the slot nor notifies the vCPU again.
+ *
+ * @state: the ioreq server
+ * @vcpu: whose slot it is
+ * @req: a copy of the slot, whose state is STATE_IOREQ_INPROCESS by now
+ *
+ * Context: BQL held.
+ */
+void xen_lend_fault(XenIOState *state, unsigned int vcpu, const ioreq_t *req);
+
+#endif
