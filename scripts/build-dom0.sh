@@ -14,8 +14,8 @@ TMPDIR=/tmp mmdebstrap --mode=root --variant=essential --architectures=amd64 --i
     "$SUITE" "$tree" "deb $LEND_MIRROR $SUITE main"
 rm -rf "$tree/var/cache/apt" "$tree/var/lib/apt/lists"
 mkdir -p "$tree/usr/lib/xen-lend" "$tree/lend" "$tree/var/lib/xen" "$tree/var/log/xen/console"
-cp -a "/opt/linux/lib/modules/$KVER" "$tree/usr/lib/modules/" 2>/dev/null ||
-    { mkdir -p "$tree/usr/lib/modules"; cp -a "/opt/linux/lib/modules/$KVER" "$tree/usr/lib/modules/"; }
+mkdir -p "$tree/usr/lib/modules"
+cp -a "/opt/linux/lib/modules/$KVER" "$tree/usr/lib/modules/"
 echo dom0 >"$tree/etc/hostname"
 
 size=$(($(du -sm "$tree" | cut -f1) + 400))

@@ -29,7 +29,7 @@ export XEN_BUILD_DATE=none XEN_BUILD_TIME= XEN_BUILD_HOST=xen-lend XEN_WHOAMI=xe
     cp "$TOP/configs/xen.config" "$work/build/fragment"
 }
 make -C xen O="$work/build" olddefconfig
-grep -v '^#' "$TOP/configs/xen.config" | while read -r line; do
+grep CONFIG_ "$TOP/configs/xen.config" | while read -r line; do
     grep -qxF "$line" "$work/build/.config" || die "Xen's configuration does not take $line"
 done
 nice make -C xen O="$work/build" -j"$LEND_JOBS"

@@ -147,7 +147,8 @@ class Machine:
                 if sign in text:
                     at = text.index(sign)
                     time.sleep(2)
-                    self.trouble = "the machine died: " + text[at:at + 200].split(b"\n")[0].decode(errors="replace").strip()
+                    self.trouble = "the machine died: " + b" ".join(
+                        text[at:at + 300].split(b"\n")[:2]).decode(errors="replace").replace("(XEN)", "").replace("\r", "").strip()
                     self.messages.put(None)
                     return
 
