@@ -21,6 +21,6 @@ in_root() {
         mount --bind "$cache" "$root$cache"
         cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
         exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-            PATH=/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin TOP="$top" LEND_CACHE="$cache" LEND_JOBS="$jobs" "$@"
+            PATH=/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin TOP="$top" LEND_CACHE="$cache" CCACHE_DIR="$cache/ccache" CCACHE_MAXSIZE=2G LEND_JOBS="$jobs" "$@"
     ' in_root "$(root_dir)" "$TOP" "$LEND_CACHE" "$LEND_JOBS" "$@"
 }

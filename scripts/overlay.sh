@@ -15,7 +15,13 @@ overlay_qemu() {
             cp "$TOP/$file" "$1/$file"
         done
     done
+    # the driver's interface, where QEMU keeps the headers it takes from Linux
+    mkdir -p "$1/include/standard-headers/xen"
+    cp "$TOP/linux/include/uapi/xen/lend.h" "$1/include/standard-headers/xen/"
     apply_patches "$1" "$TOP"/qemu-patches/*.patch
 }
 
-overlay_linux() { apply_patches "$1" "$TOP"/linux-patches/*.patch; }
+overlay_linux() {
+    cp -r "$TOP/linux/." "$1/"
+    apply_patches "$1" "$TOP"/linux-patches/*.patch
+}

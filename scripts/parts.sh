@@ -24,11 +24,11 @@ part_key() {
     case $1 in
         root)    root_key ;;
         xen)     key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh configs/xen.config xen-patches ;;
-        qemu)    key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh configs/qemu.options hw include accel qapi qemu-patches ;;
+        qemu)    key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh configs/qemu.options hw include accel qapi linux/include qemu-patches ;;
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
         dom0)    key_of "$(root_id)" $common scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
-        payload) key_of "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tests/functional/dom0 examples ;;
+        payload) key_of "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tests/functional/dom0 linux/include examples ;;
         *) die "no part '$1'; the parts are: $PARTS" ;;
     esac
 }

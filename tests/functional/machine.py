@@ -46,7 +46,7 @@ class Machine:
             "-smp", str(cpus), "-m", str(memory), "-display", "none", "-nodefaults", "-no-reboot",
             "-kernel", xen + "/xen",
             "-append", f"console=com1 com1=115200,8n1 dom0_mem={dom0_mem}M,max:{dom0_mem}M dom0_max_vcpus=2 "
-                       f"loglvl=all guest_loglvl=all sync_console noreboot {xen_args}",
+                       f"loglvl=all guest_loglvl=all noreboot {xen_args}",
             "-initrd", f"{dom0}/vmlinuz console=hvc0 panic=1 loglevel=5 lend={mode},{dom0}/initrd.gz",
             "-drive", disk.format(dom0 + "/dom0.img", "vda", "snapshot=on"),
             "-device", "virtio-blk-pci,drive=vda",
