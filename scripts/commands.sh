@@ -92,6 +92,17 @@ cmd_test() {
     [ $failed -eq 0 ]
 }
 
+cmd_demo() {
+    [ $# -eq 1 ] || die "demo takes no arguments"
+    ready "$@"
+    demo_start=$(date +%s)
+    build_all
+    demo_dir=$(run_dir demo)
+    say "-- booting Xen and dom0 in an emulated machine (QEMU TCG, AMD SVM)"
+    with_parts "xen qemu dom0 payload" python3 "$TOP/tests/functional/run.py" --dir "$demo_dir" --demo
+    say "-- $(($(date +%s) - demo_start)) s in all"
+}
+
 cmd_shell() {
     ready "$@"
     mode=shell; once=

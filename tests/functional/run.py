@@ -87,17 +87,18 @@ def main():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--dir", default=os.environ.get("LANE_DIR"), help="for logs, and the file counts")
     parser.add_argument("--shell", help="one command in dom0 instead of the tests")
+    parser.add_argument("--demo", action="store_true", help="the story instead of the tests")
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
     options = parser.parse_args()
-    tests = [] if options.shell else [(n, t) for n, t in discover() if matches(n, options.pattern)]
+    tests = [] if options.shell or options.demo else [(n, t) for n, t in discover() if matches(n, options.pattern)]
     if options.list:
         for name, _ in tests:
             print(name.removeprefix("test_"))
         return 0
     counts = {"pass": 0, "fail": 0, "skip": 0}
     report(options.dir, counts)
-    if not tests and not options.shell:
+    if not tests and not options.shell and not options.demo:
         return 0
     parts = parts_from_environment()
     machine = Machine(parts, options.dir, xen_args=options.xen_args)
@@ -111,10 +112,18 @@ def main():
             died = str(error)
             tail(machine.serial)
         booted = time.time() - started
+        if died and not tests:
+            print(died)
+            return 1
+        if options.demo:
+            print(f"   Xen and dom0 are up after {booted:.0f} s\n", flush=True)
+            result, reason, output = run_one(machine, "test", "demo.story", 400, lambda line: print(line, flush=True))
+            if result != "pass":
+                print(f"\nthe demo failed: {reason}\n{output[-3000:]}\nlogs: {options.dir}")
+            else:
+                print(f"\nevery step was checked; logs: {options.dir}")
+            return result != "pass"
         if options.shell:
-            if died:
-                print(died)
-                return 1
             result, reason, output = run_one(machine, "sh", options.shell, options.timeout, print)
             sys.stdout.write(output)
             print(f"-- {reason or 'ok'}; logs in {options.dir}", file=sys.stderr)

@@ -6,13 +6,15 @@ test_*.py next to this file; it fails by an exception and is skipped by Skip. `L
 decorator `limit`."""
 
 import contextlib
-import glob
+import ctypes
 import hashlib
 import importlib
 import json
+import mmap
 import os
 import re
 import select
+import struct
 import subprocess
 import sys
 import time
@@ -20,6 +22,7 @@ import traceback
 
 LEND = "/usr/lib/xen-lend"
 DATA = "/lend"                      # the scratch disk
+LIBC = ctypes.CDLL(None, use_errno=True)
 QEMU = LEND + "/qemu/qemu-system-x86_64"
 
 
@@ -125,6 +128,75 @@ def backing(name, size, where=DATA):
 
 def pattern(size, seed=""):
     return hashlib.shake_128(f"lend {seed}".encode()).digest(size)
+
+
+@contextlib.contextmanager
+def mapped(path):
+    """The file mapped shared, as another process of dom0 would."""
+    with open(path, "r+b") as data, mmap.mmap(data.fileno(), 0) as memory:
+        yield memory
+
+
+def fallocate(path, mode, offset, length):
+    with open(path, "r+b") as data:
+        if LIBC.fallocate(data.fileno(), mode, ctypes.c_long(offset), ctypes.c_long(length)):
+            raise OSError(ctypes.get_errno(), "fallocate")
+
+
+def punch(path, offset, length):
+    """FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE"""
+    fallocate(path, 3, offset, length)
+
+
+def mapping_of(pid, path):
+    """(start, end) of the process's mapping of that file."""
+    with open(f"/proc/{pid}/maps") as maps:
+        for line in maps:
+            if line.rstrip().endswith(path):
+                start, end = line.split()[0].split("-")
+                return int(start, 16), int(end, 16)
+    raise AssertionError(f"process {pid} does not map {path}")
+
+
+def madvise(pid, path, advice):
+    """process_madvise of another process's mapping of that file: 21 is MADV_PAGEOUT, 20 MADV_COLD."""
+    start, end = mapping_of(pid, path)
+    fd = os.pidfd_open(pid)
+    try:
+        vec = (ctypes.c_ulong * 2)(start, end - start)
+        done = LIBC.syscall(440, fd, vec, ctypes.c_ulong(1), ctypes.c_int(advice), ctypes.c_uint(0))
+        if done < 0:
+            raise OSError(ctypes.get_errno(), "process_madvise")
+        return done
+    finally:
+        os.close(fd)
+
+
+def frames(pid, path):
+    """The page-map entries (present pages: frame numbers; others 0) of the process's mapping of that file."""
+    start, end = mapping_of(pid, path)
+    with open(f"/proc/{pid}/pagemap", "rb") as pagemap:
+        pagemap.seek(start // 4096 * 8)
+        entries = struct.unpack(f"<{(end - start) // 4096}Q", pagemap.read((end - start) // 4096 * 8))
+    return [entry & ((1 << 55) - 1) if entry >> 63 else 0 for entry in entries]
+
+
+def meminfo(name):
+    """A figure of /proc/meminfo in KiB."""
+    with open("/proc/meminfo") as info:
+        return next(int(line.split()[1]) for line in info if line.startswith(name + ":"))
+
+
+def zram_swap(mib=256):
+    """A swap device on zram; the same one if it is on already."""
+    with open("/proc/swaps") as swaps:
+        if "zram" in swaps.read():
+            return
+    run("modprobe", "zram")
+    with open("/sys/block/zram0/disksize", "w") as size:
+        size.write(f"{mib}M")
+    run("mkswap", "/dev/zram0")
+    run("swapon", "/dev/zram0")
 
 
 # ---- guests ----------------------------------------------------------------
@@ -255,6 +327,18 @@ class Guest:
         if "error" in answer:
             raise AssertionError(f"QMP {command}: {answer['error'].get('desc')}")
         return answer["return"]
+
+    def leases(self):
+        """What QEMU says of the guest's leases: a list of dictionaries (query-xen-lend)."""
+        info = self.qmp("query-xen-lend")
+        assert info["available"], f"nothing can be lent: {info.get('reason')}"
+        return info["leases"]
+
+    def lease(self, name="lm"):
+        """The lease of the memory backend with that id."""
+        found = [lease for lease in self.leases() if name in lease["name"]]
+        assert len(found) == 1, f"leases for {name}: {found}"
+        return found[0]
 
     def hmp(self, line):
         return self.qmp("human-monitor-command", **{"command-line": line})
