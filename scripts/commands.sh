@@ -21,7 +21,7 @@ usage: ./lend COMMAND
 
   LEND_CACHE    where everything built is kept   $LEND_CACHE
   LEND_JOBS     parallel compilations            $LEND_JOBS
-  LEND_MIRROR   URI of a Debian mirror           ${LEND_MIRROR:-as the host\'s apt is configured}
+  LEND_MIRROR   URI of a Debian mirror           ${LEND_MIRROR:-(the one of the host's apt)}
 END
 }
 

@@ -68,7 +68,7 @@ step() {
     step_t0=$(date +%s)
     step_tick=
     if [ -t 2 ]; then
-        ( while sleep 1; do printf '\r   %s s%s ' $(($(date +%s) - step_t0)) "${step_last:+ of about $step_last}" >&2; done ) 9>&- &
+        ( while sleep 1 && kill -0 $$ 2>/dev/null; do printf '\r   %s s%s ' $(($(date +%s) - step_t0)) "${step_last:+ of about $step_last}" >&2; done ) 9>&- &
         step_tick=$!
     fi
     step_rc=0

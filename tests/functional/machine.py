@@ -7,9 +7,11 @@ Runs in the build root (run.py and shell.py use it); the disks are
   vdc  a scratch ext4, new for each run, left behind for a look from outside
 The test agent in dom0 talks over a virtio-serial port, one JSON object per line."""
 
+import ctypes
 import json
 import os
 import queue
+import signal
 import socket
 import subprocess
 import threading
@@ -23,6 +25,11 @@ class MachineDied(Exception):
 def parts_from_environment():
     """Where ./lend put the parts."""
     return {part: os.environ[part.upper() + "_DIR"] for part in ("xen", "qemu", "dom0", "payload")}
+
+
+def end_with_parent(sig=signal.SIGKILL):
+    """Nothing of a run survives it: the process gets the signal when its parent ends (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, int(sig), 0, 0, 0)
 
 
 class Machine:
@@ -71,12 +78,13 @@ class Machine:
                 os.unlink(old)
         env = dict(os.environ, TMPDIR=self.dir)
         if self.interactive:
-            self.process = subprocess.Popen(self.argv, env=env)
+            self.process = subprocess.Popen(self.argv, env=env, preexec_fn=end_with_parent)
             return
         with open(os.path.join(self.dir, "emulator.log"), "w") as log:
             log.write(" ".join(self.argv) + "\n")
             log.flush()
-            self.process = subprocess.Popen(self.argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            preexec_fn=end_with_parent)
         threading.Thread(target=self._watch, daemon=True).start()
         threading.Thread(target=self._receive, daemon=True).start()
 

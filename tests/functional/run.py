@@ -7,13 +7,14 @@ import argparse
 import ast
 import fnmatch
 import glob
-import json
+import hashlib
 import os
+import signal
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from machine import Machine, MachineDied, parts_from_environment     # noqa: E402
+from machine import Machine, MachineDied, end_with_parent, parts_from_environment     # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -35,7 +36,6 @@ def discover():
 
 
 def answer(machine, question):
-    import hashlib
     try:
         if "disk_sha256" in question:
             return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
@@ -94,12 +94,14 @@ def main():
     tests = [] if options.shell or options.demo else [(n, t) for n, t in discover() if matches(n, options.pattern)]
     if options.list:
         for name, _ in tests:
-            print(name.removeprefix("test_"))
+            print(shown(name))
         return 0
     counts = {"pass": 0, "fail": 0, "skip": 0}
     report(options.dir, counts)
     if not tests and not options.shell and not options.demo:
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    end_with_parent(signal.SIGTERM)
     parts = parts_from_environment()
     machine = Machine(parts, options.dir, xen_args=options.xen_args)
     started = time.time()
@@ -143,7 +145,7 @@ def main():
                     result, reason = "fail", died
             counts[result] += 1
             report(options.dir, counts)
-            print(f"{result.upper():4}  functional  {name.removeprefix('test_')}  {time.time() - t0:.1f} s"
+            print(f"{result.upper():4}  functional  {shown(name)}  {time.time() - t0:.1f} s"
                   + (f"  {reason}" if reason else ""), flush=True)
             for line in notes:
                 print("      " + line, flush=True)
@@ -163,10 +165,15 @@ def report(directory, counts):
         out.write(f"{counts['pass']} {counts['fail']} {counts['skip']}\n")
 
 
+def shown(name):
+    """test_module.test_name as module.name"""
+    return ".".join(part.removeprefix("test_") for part in name.split("."))
+
+
 def matches(name, patterns):
     """-k: a part of the name, or a shell pattern; several with commas."""
-    name = name.removeprefix("test_")
-    return not patterns or any(p in name or fnmatch.fnmatch(name, p) for p in patterns.split(","))
+    names = name, shown(name)
+    return not patterns or any(p in n or fnmatch.fnmatch(n, p) for p in patterns.split(",") for n in names)
 
 
 if __name__ == "__main__":

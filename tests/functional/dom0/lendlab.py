@@ -256,7 +256,7 @@ class Guest:
             out.write(self.config)
         done = subprocess.run(["xl", "create", path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         if done.returncode:
-            raise AssertionError(f"xl create failed: {done.stderr[-600:]} {self.dm_log()[-600:]}")
+            raise AssertionError(f"xl create failed: {done.stderr[:300]} {self.dm_log()[-300:]}")
         self.domid = int(run("xl", "domid", self.name))
         tty = wait_for("console of the guest", lambda: run(
             "xenstore-read", f"/local/domain/{self.domid}/console/tty", check=False).strip().startswith("/dev/") and run(
@@ -392,7 +392,8 @@ def main():
         print(text)
         where = re.findall(r'File "[^"]*/(test_\w+\.py)", line (\d+)', text)
         place = f" ({where[-1][0]}:{where[-1][1]})" if where else ""
-        tell(result="fail", reason=f"{error or type(error).__name__}{place}")
+        reason = str(error) or type(error).__name__
+        tell(result="fail", reason=" ".join(reason.split())[:400] + place)
     else:
         tell(result="pass", reason="")
 

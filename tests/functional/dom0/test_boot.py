@@ -5,10 +5,10 @@ from lendlab import Guest, run
 
 
 def test_xen_is_up():
-    info = run("xl", "info")
-    assert "virt_caps" in info and "hvm" in info, info
-    assert "hap" in info, info
-    assert "xen_minor            : 20" in info, info
+    info = dict(line.split(":", 1) for line in run("xl", "info").splitlines() if ":" in line)
+    info = {key.strip(): value.strip() for key, value in info.items()}
+    assert {"pv", "hvm", "hap"} <= set(info["virt_caps"].split()), info["virt_caps"]
+    assert info["xen_major"] + "." + info["xen_minor"] == "4.20", info["xen_version"]
 
 
 def test_guest_boots():
