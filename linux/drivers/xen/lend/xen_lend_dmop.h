@@ -15,14 +15,14 @@
 
 #define XEN_DMOP_lend_create	21
 struct xen_dm_op_lend_create {
-	aligned_u64 first_gfn;	/* IN  */
-	aligned_u64 nr;		/* IN  pages, 1 .. 2^28 */
+	u64 first_gfn;	/* IN  */
+	u64 nr;		/* IN  pages, 1 .. 2^28 */
 	u16 ioserv;	/* IN  ioreq server that gets the faults */
 	u16 flags;		/* IN  XEN_DMOP_LEND_readonly */
 	u32 memtype;	/* IN  XEN_DMOP_MEM_CACHEATTR_{UC,WC,WB} */
 	u32 id;		/* IN 0, OUT lease id */
 	u32 pad;		/* IN 0 */
-	aligned_u64 generation;	/* IN 0, OUT */
+	u64 generation;	/* IN 0, OUT */
 };
 
 #define XEN_DMOP_LEND_readonly	(1U << 0)
@@ -37,8 +37,8 @@ struct xen_dm_op_lend_destroy {
 struct xen_dm_op_lend_install {	/* buf[1]: uint64_t frame[nr] */
 	u32 id;		/* IN  */
 	u32 nr;		/* IN  pages, 1 .. 512 */
-	aligned_u64 offset;	/* IN  first page within the lease */
-	aligned_u64 generation;	/* IN  what create or the last revoke returned */
+	u64 offset;	/* IN  first page within the lease */
+	u64 generation;	/* IN  what create or the last revoke returned */
 	u32 done;		/* IN 0, OUT pages dealt with, also on failure */
 	u32 pad;		/* IN 0 */
 };
@@ -51,9 +51,9 @@ struct xen_dm_op_lend_install {	/* buf[1]: uint64_t frame[nr] */
 struct xen_dm_op_lend_revoke {
 	u32 id;		/* IN  */
 	u32 pad;		/* IN 0 */
-	aligned_u64 offset;	/* IN  first page; advanced by continuations */
-	aligned_u64 nr;		/* IN  pages; counted down by continuations */
-	aligned_u64 generation;	/* OUT, to be given to later installs */
+	u64 offset;	/* IN  first page; advanced by continuations */
+	u64 nr;		/* IN  pages; counted down by continuations */
+	u64 generation;	/* OUT, to be given to later installs */
 };
 
 #define XEN_DMOP_lend_query	25
@@ -64,14 +64,14 @@ struct xen_dm_op_lend_query {
 	u16 flags;		/* bit 0 read-only, bit 15 being destroyed */
 	u16 pad;		/* IN 0 */
 	u32 memtype;
-	aligned_u64 first_gfn;
-	aligned_u64 nr;
-	aligned_u64 installed;	/* pages present now */
-	aligned_u64 generation;
-	aligned_u64 faults;	/* this and the next three: since create */
-	aligned_u64 installs;	/* pages */
-	aligned_u64 revokes;	/* pages */
-	aligned_u64 flushes;
+	u64 first_gfn;
+	u64 nr;
+	u64 installed;	/* pages present now */
+	u64 generation;
+	u64 faults;	/* this and the next three: since create */
+	u64 installs;	/* pages */
+	u64 revokes;	/* pages */
+	u64 flushes;
 };
 
 #endif /* XEN_DMOP_lend_create */
