@@ -1,0 +1,883 @@
+/*
+ * Tests of memory lending under Xen, against a stand-in for Xen
+ *
+ * The device model is the real one, ioreq loop included.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
+#include "qemu/units.h"
+#include "xen-vcpu.h"
+
+#define BAR     0x1000000000ull     /* 64 GiB, clear of everything */
+#define DEVFN   (4 << 3)
+#define SIZE    (1 * MiB)
+
+#define IVSHMEM " -device ivshmem-plain,id=dev,memdev=mem,addr=4"
+
+static char *file;      /* backing of the memory, SIZE long */
+static uint8_t *mem;    /* the same, as another process sees it */
+
+static void make_file(void)
+{
+    int fd = g_file_open_tmp("xen-lend-XXXXXX", &file, NULL);
+
+    g_assert(fd >= 0 && ftruncate(fd, SIZE) == 0);
+    mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    g_assert(mem != MAP_FAILED);
+    close(fd);
+    for (unsigned i = 0; i < SIZE / 8; i++) {
+        ((uint64_t *)mem)[i] = 0x1234567800000000ull + i;
+    }
+}
+
+static void drop_file(void)
+{
+    munmap(mem, SIZE);
+    unlink(file);
+    g_clear_pointer(&file, g_free);
+}
+
+static uint64_t word(uint64_t offset)
+{
+    return *(uint64_t *)(mem + offset);
+}
+
+/* Start with an ivshmem device on the file, and map it. */
+static void start_plain(const char *args)
+{
+    make_file();
+    if (!standin) {
+        standin_create();
+    }
+    standin_start("-object memory-backend-file,id=mem,share=on,mem-path=%s,"
+                  "size=1M" IVSHMEM " %s", file, args);
+    pci_map_bar(DEVFN, 2, BAR);
+}
+
+static void stop_plain(void)
+{
+    standin_stop();
+    drop_file();
+}
+
+static QDict *query(void)
+{
+    return qtest_qmp_assert_success_ref(qts,
+                                        "{ 'execute': 'query-xen-lend' }");
+}
+
+static void test_plain(void)
+{
+    struct standin_lease lease;
+    uint64_t value;
+
+    start_plain("");
+    g_assert_cmpint(standin_leases(), ==, 1);
+    lease = standin_lease_at(BAR);
+    g_assert_cmphex(lease.gfn, ==, BAR / STANDIN_PAGE);
+    g_assert_cmphex(lease.len, ==, SIZE);
+    g_assert_cmpint(lease.flags, ==, 0);
+    g_assert_cmpint(lease.memtype, ==, XEN_LEND_MEMTYPE_WB);
+
+    g_assert_cmpint(vcpu_read(0, BAR + 0x5008, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(0x5008));
+    g_assert_cmpint(vcpu_read(0, BAR + 0x5ff8, &value), ==, TOUCH_DIRECT);
+    g_assert_cmphex(value, ==, word(0x5ff8));
+
+    g_assert_cmpint(vcpu_write(0, BAR + 0x6000, 0x77), ==, TOUCH_FAULTED);
+    g_assert_cmphex(word(0x6000), ==, 0x77);
+
+    standin_revoke(BAR, SIZE);
+    mem[0x5008] = 0x99;
+    g_assert_cmpint(vcpu_read(0, BAR + 0x5008, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(0x5008));
+    stop_plain();
+}
+
+/* Accesses by Xen's instruction emulator still come as ordinary ioreqs. */
+static void test_emulated(void)
+{
+    start_plain("");
+    g_assert_cmphex(vcpu_emulated_read(0, BAR + 0x100, 4), ==,
+                    (uint32_t)word(0x100));
+    vcpu_emulated_write(0, BAR + 0x2002, 2, 0xbeef);
+    g_assert_cmphex(*(uint16_t *)(mem + 0x2002), ==, 0xbeef);
+    stop_plain();
+}
+
+static void test_bar_moves(void)
+{
+    uint64_t value;
+
+    start_plain("");
+    vcpu_read(0, BAR, &value);
+
+    pci_decode(DEVFN, false);
+    g_assert_cmpint(standin_leases(), ==, 0);
+
+    pci_map_bar(DEVFN, 2, BAR + 16 * SIZE);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert(!standin_has_lease_at(BAR));
+    g_assert_cmpint(vcpu_read(0, BAR + 16 * SIZE, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(0));
+
+    /* While it is enabled: the low half of a 64-bit BAR, then the other. */
+    pci_write(DEVFN, 0x18, 0x20000000);
+    pci_write(DEVFN, 0x1c, 0x20);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    standin_lease_at(0x2020000000ull);
+    g_assert_cmpint(vcpu_read(0, 0x2020000000ull + 8, &value), ==,
+                    TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(8));
+
+    /* Sizing, as firmware does it, with decoding on. */
+    pci_write(DEVFN, 0x18, 0xffffffff);
+    pci_write(DEVFN, 0x1c, 0xffffffff);
+    pci_write(DEVFN, 0x1c, 0x10);
+    pci_write(DEVFN, 0x18, 0);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    standin_lease_at(BAR);
+    stop_plain();
+}
+
+/* Beyond what the guest can address, on top of its RAM: not lent. */
+static void test_bad_places(void)
+{
+    uint64_t value;
+
+    start_plain("");
+    pci_map_bar(DEVFN, 2, 0x2000000);       /* RAM */
+    g_assert_cmpint(standin_leases(), ==, 0);
+    pci_map_bar(DEVFN, 2, 1ull << 52);      /* too high */
+    g_assert_cmpint(standin_leases(), ==, 0);
+    g_assert_cmpint(vcpu_read(0, (1ull << 52) + 8, &value), ==, TOUCH_EMULATED);
+    g_assert_cmphex(value, ==, word(8));
+    pci_map_bar(DEVFN, 2, BAR);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    stop_plain();
+}
+
+/* Two BARs over each other: what is seen of each is leased. */
+static void test_overlap(void)
+{
+    const int other = 5 << 3;
+    uint64_t value;
+
+    start_plain("-object memory-backend-ram,id=ram,size=64K,share=on"
+                " -device ivshmem-plain,memdev=ram,addr=5");
+    pci_map_bar(other, 2, BAR + 256 * KiB);
+    g_assert_cmpint(standin_leases(), >=, 1);
+    for (uint64_t off = 0; off < SIZE; off += STANDIN_PAGE) {
+        standin_lease_at(BAR + off);
+    }
+    /* Either the small one is on top, in three leases, or hidden, in one. */
+    g_assert(standin_leases() == 1 || standin_leases() == 3);
+
+    pci_decode(other, false);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert_cmpint(vcpu_read(0, BAR + 256 * KiB, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(256 * KiB));
+    stop_plain();
+}
+
+static void test_backend(const void *opaque)
+{
+    uint64_t value;
+
+    standin_create();
+    standin_start("-object %s,id=mem,size=1M" IVSHMEM, (const char *)opaque);
+    pci_map_bar(DEVFN, 2, BAR);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert_cmpint(vcpu_write(0, BAR + 0x8000, 42), ==, TOUCH_FAULTED);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x8000, &value), ==, TOUCH_DIRECT);
+    g_assert_cmpint(value, ==, 42);
+    g_assert_cmpint(vcpu_emulated_read(0, BAR + 0x8000, 8), ==, 42);
+    standin_stop();
+}
+
+/* Private mapping of a file: the guest's writes do not get there. */
+static void test_private_file(void)
+{
+    uint64_t value;
+
+    make_file();
+    standin_create();
+    standin_start("-object memory-backend-file,id=mem,share=off,mem-path=%s,"
+                  "size=1M" IVSHMEM, file);
+    pci_map_bar(DEVFN, 2, BAR);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(8));
+    vcpu_write(0, BAR + 8, 1);
+    vcpu_read(0, BAR + 8, &value);
+    g_assert_cmphex(value, ==, 1);
+    g_assert_cmphex(word(8), !=, 1);
+    stop_plain();
+}
+
+static void test_readonly(void)
+{
+    uint64_t value;
+
+    make_file();
+    standin_create();
+    standin_start("-object memory-backend-file,id=mem,readonly=on,share=on,"
+                  "mem-path=%s,size=1M" IVSHMEM, file);
+    pci_map_bar(DEVFN, 2, BAR);
+    g_assert_cmpint(standin_lease_at(BAR).flags, ==, XEN_LEND_READONLY);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(8));
+    g_assert_cmpint(vcpu_write(0, BAR + 8, 1), ==, TOUCH_EMULATED);
+    g_assert_cmphex(word(8), ==, value);
+    stop_plain();
+}
+
+/* Video memory stays Xen's, and where Xen can find it. */
+static void test_guest_memory(void)
+{
+    bool vram = false;
+    uint64_t value;
+
+    start_plain("-device VGA,addr=6,vgamem_mb=16,romfile=");
+    g_assert_cmpint(standin_leases(), ==, 1);
+    standin_lock();
+    for (int i = 0; i < STANDIN_POPULATED; i++) {
+        /* Behind RAM, as without a memory backend. */
+        vram |= standin->populated[i].nr == 16 * MiB / STANDIN_PAGE &&
+                standin->populated[i].gfn < 1 << 20;
+    }
+    standin_unlock();
+    g_assert(vram);
+
+    /* Guest RAM is at its place, although the backend came first. */
+    qtest_writeq(qts, 0x100008, 0x1122334455667788ull);
+    g_assert_cmphex(qtest_readq(qts, 0x100008), ==, 0x1122334455667788ull);
+    g_assert_cmphex(vcpu_emulated_read(0, 0x100008, 8), ==,
+                    0x1122334455667788ull);
+    vcpu_read(0, BAR, &value);
+    g_assert_cmphex(value, ==, word(0));
+    stop_plain();
+}
+
+/* Not a lease, but the same bytes: lend=off, or no device to lend with. */
+static void check_emulated(const char *reason)
+{
+    g_autofree char *info = NULL;
+    uint64_t value;
+    QDict *rsp;
+
+    g_assert_cmpint(standin_leases(), ==, 0);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_EMULATED);
+    g_assert_cmphex(value, ==, word(8));
+    g_assert_cmpint(vcpu_write(0, BAR + 8, 3), ==, TOUCH_EMULATED);
+    g_assert_cmphex(word(8), ==, 3);
+
+    rsp = query();
+    g_assert(!qdict_get_bool(rsp, "available"));
+    g_assert(strstr(qdict_get_str(rsp, "reason"), reason));
+    qobject_unref(rsp);
+    info = qtest_hmp(qts, "info xen-lend");
+    g_assert(strstr(info, reason));
+}
+
+static void test_off(void)
+{
+    standin_accel = "lend=off";
+    start_plain("");
+    check_emulated("lend=off");
+    stop_plain();
+}
+
+static void test_auto_without(void)
+{
+    standin_create();
+    standin->no_device = true;
+    start_plain("");
+    check_emulated("/dev/xen/lend");
+    stop_plain();
+
+    standin_create();
+    standin->bind_error = EOPNOTSUPP;
+    start_plain("");
+    check_emulated("hypervisor");
+    stop_plain();
+
+    standin_create();
+    standin->abi = 0;
+    start_plain("");
+    check_emulated("too old");
+    stop_plain();
+}
+
+static void test_on_without(void)
+{
+    char *err;
+
+    standin_accel = "lend=on";
+    standin_create();
+    standin->no_device = true;
+    err = standin_refused_start("");
+    g_assert(strstr(err, "driver loaded"));
+    g_free(err);
+
+    standin_accel = "lend=on";
+    standin_create();
+    standin->bind_error = EOPNOTSUPP;
+    err = standin_refused_start("");
+    g_assert(strstr(err, "hypervisor does not know"));
+    g_free(err);
+
+    standin_accel = "lend=on";
+    standin_create();
+    standin->bind_error = EPERM;
+    err = standin_refused_start("");
+    g_assert(strstr(err, "domain 7"));
+    g_free(err);
+
+    standin_accel = "lend=on";
+    standin_create();
+    standin->no_driver_access = true;
+    err = standin_refused_start("");
+    g_assert(strstr(err, "Permission denied"));
+    g_free(err);
+}
+
+static void test_restricted(void)
+{
+    standin_accel = "lend=on";
+    start_plain("-xen-domid-restrict");
+    g_assert(standin->restricted && !standin->opened_restricted);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    stop_plain();
+}
+
+/* The hypervisor says no to the lease: the device works all the same. */
+static void test_lease_refused(const void *opaque)
+{
+    uint64_t value;
+    QDict *rsp;
+
+    standin_create();
+    standin->lease_error = GPOINTER_TO_INT(opaque);
+    start_plain("");
+    g_assert_cmpint(standin_leases(), ==, 0);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_EMULATED);
+    g_assert_cmphex(value, ==, word(8));
+    rsp = query();
+    g_assert(qdict_get_bool(rsp, "available"));
+    g_assert_cmpint(qdict_get_int(rsp, "refused"), >=, 1);
+    qobject_unref(rsp);
+
+    /* Next time it may go well. */
+    standin_lock();
+    standin->lease_error = 0;
+    standin_unlock();
+    pci_decode(DEVFN, false);
+    pci_decode(DEVFN, true);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    stop_plain();
+}
+
+/* More leases than Xen allows. */
+static void test_many(void)
+{
+    g_autoptr(GString) args = g_string_new("");
+    uint64_t value;
+
+    /* One per slot, and eight functions each. */
+    for (int i = 0; i < 72; i++) {
+        g_string_append_printf(args, " -object memory-backend-ram,id=m%d,"
+                               "size=64K,share=on -device ivshmem-plain,"
+                               "memdev=m%d,addr=%x.%x,multifunction=on",
+                               i, i, 5 + i / 8, i % 8);
+    }
+    start_plain(args->str);
+    for (int i = 0; i < 72; i++) {
+        pci_map_bar(((5 + i / 8) << 3) + i % 8, 2,
+                    BAR + 0x10000000ull + i * 0x100000);
+    }
+    g_assert_cmpint(standin_leases(), ==, 64);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x10000000ull + 71 * 0x100000, &value),
+                    ==, TOUCH_EMULATED);
+    /* One goes, and with the next change there is room for another. */
+    pci_decode(DEVFN, false);
+    g_assert_cmpint(standin_leases(), ==, 63);
+    pci_decode(DEVFN, true);
+    g_assert_cmpint(standin_leases(), ==, 64);
+    stop_plain();
+}
+
+/* How a resolve can end */
+
+static void test_resolve_retried(const void *opaque)
+{
+    uint64_t value;
+
+    start_plain("");
+    standin_plan(3, GPOINTER_TO_INT(opaque), 0, 0);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(8));
+    g_assert_cmpint(standin->plan.times, ==, 0);
+    stop_plain();
+}
+
+static void test_resolve_error(const void *opaque)
+{
+    uint64_t value;
+
+    start_plain("");
+    standin_plan(1, GPOINTER_TO_INT(opaque), 0, 0);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_FAILED);
+    /* Once only. */
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_FAULTED);
+    stop_plain();
+}
+
+static void test_resolve_failed(void)
+{
+    uint64_t value;
+    QDict *rsp, *lease;
+
+    start_plain("");
+    standin_plan(1, 0, XEN_LEND_FAILED, EIO);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_FAILED);
+    standin_plan(1, 0, XEN_LEND_ZEROED, EFAULT);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_FAULTED);
+    standin_plan(1, 0, 99, 0);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x1000, &value), ==, TOUCH_FAULTED);
+
+    rsp = query();
+    lease = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "leases")));
+    g_assert_cmpint(qdict_get_int(lease, "answered"), ==, 3);
+    g_assert_cmpint(qdict_get_int(lease, "failed"), ==, 1);
+    g_assert_cmpint(qdict_get_int(lease, "failures"), >=, 2);
+    qobject_unref(rsp);
+    stop_plain();
+}
+
+/* Slow pages */
+
+static int by_value(gconstpointer a, gconstpointer b)
+{
+    int64_t x = *(int64_t *)a, y = *(int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* How long port accesses take, in microseconds, sorted. */
+static GArray *time_ports(int vcpu, int64_t how_long_us)
+{
+    GArray *times = g_array_new(false, false, sizeof(int64_t));
+    int64_t end = g_get_monotonic_time() + how_long_us;
+
+    while (g_get_monotonic_time() < end) {
+        int64_t start = g_get_monotonic_time(), took;
+
+        vcpu_in(vcpu, 0x70, 1);
+        took = g_get_monotonic_time() - start;
+        g_array_append_val(times, took);
+        g_usleep(500);
+    }
+    g_array_sort(times, by_value);
+    return times;
+}
+
+static int64_t percentile(GArray *times, int percent)
+{
+    return g_array_index(times, int64_t, (times->len - 1) * percent / 100);
+}
+
+/*
+ * One vCPU waits for a page for seconds.  Another gets its pages, a third has
+ * its devices, and the monitor answers.
+ */
+static void test_slow_page(void)
+{
+    g_autoptr(GArray) before = NULL, during = NULL;
+    uint64_t value;
+    uint32_t id;
+
+    start_plain("");
+    id = standin_lease_at(BAR).id;
+    before = time_ports(2, 2 * G_USEC_PER_SEC);
+
+    standin_hold(id, 0, STANDIN_PAGE);
+    vcpu_send_fault(0, id, BAR, false);
+    standin_await_held(1);
+
+    g_assert_cmpint(vcpu_read(1, BAR + 0x3000, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(0x3000));
+    during = time_ports(2, 5 * G_USEC_PER_SEC);
+    qobject_unref(query());
+    g_assert(!vcpu_answered(0));
+
+    standin_release();
+    g_assert_cmpint(vcpu_wait(0), ==, 0);
+    g_test_message("port accesses, median and 99th percentile: %" PRId64 " and"
+                   " %" PRId64 " us before, %" PRId64 " and %" PRId64 " us"
+                   " during a fault of 5 s",
+                   percentile(before, 50), percentile(before, 99),
+                   percentile(during, 50), percentile(during, 99));
+    /* The machine may be busy, but a wait for the page would be seconds. */
+    g_assert_cmpint(percentile(during, 100), <, 1 * G_USEC_PER_SEC);
+    stop_plain();
+}
+
+static void test_all_vcpus(void)
+{
+    uint32_t id;
+
+    start_plain("");
+    id = standin_lease_at(BAR).id;
+
+    /* All of them wait at the same time, each for a page of its own. */
+    standin_hold(id, 0, SIZE);
+    for (int i = 0; i < STANDIN_VCPUS; i++) {
+        vcpu_send_fault(i, id, BAR + i * STANDIN_PAGE, i & 1);
+    }
+    standin_await_held(STANDIN_VCPUS);
+    for (int i = 0; i < STANDIN_VCPUS; i++) {
+        g_assert(!vcpu_answered(i));
+    }
+    standin_release();
+    for (int i = STANDIN_VCPUS - 1; i >= 0; i--) {
+        g_assert_cmpint(vcpu_wait(i), ==, 0);
+    }
+
+    /* Once more, many times, in no order. */
+    for (int round = 0; round < 50; round++) {
+        standin_revoke(BAR, SIZE);
+        for (int i = 0; i < STANDIN_VCPUS; i++) {
+            vcpu_send_fault(i, id, BAR + (i * 37 + round) % 256 * STANDIN_PAGE,
+                            false);
+        }
+        for (int i = 0; i < STANDIN_VCPUS; i++) {
+            g_assert_cmpint(vcpu_wait(i), ==, 0);
+        }
+    }
+    stop_plain();
+}
+
+/* Races: a fault is pending while ... */
+
+static void pend(int vcpu)
+{
+    struct standin_lease lease = standin_lease_at(BAR);
+
+    standin_hold(lease.id, 0, SIZE);
+    vcpu_send_fault(vcpu, lease.id, BAR + vcpu * STANDIN_PAGE, false);
+    standin_await_held(1);
+}
+
+static void test_race_bar(void)
+{
+    uint64_t value;
+
+    start_plain("");
+    pend(1);
+    pci_map_bar(DEVFN, 2, BAR + 16 * SIZE);     /* does not wait */
+    g_assert(!vcpu_answered(1));
+    g_assert_cmpint(vcpu_read(0, BAR + 16 * SIZE, &value), ==, TOUCH_FAULTED);
+    standin_release();
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+
+    pci_map_bar(DEVFN, 2, BAR);
+    pend(1);
+    pci_decode(DEVFN, false);
+    standin_release();
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+    g_assert_cmpint(standin_leases(), ==, 0);
+    stop_plain();
+}
+
+static bool no_leases(void *opaque)
+{
+    for (int i = 0; i < STANDIN_LEASES; i++) {
+        if (standin->leases[i].used) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Hot-unplug, as the guest's ACPI does it. */
+static void test_race_unplug(void)
+{
+    start_plain("");
+    pend(1);
+    qtest_qmp_device_del_send(qts, "dev");
+    vcpu_out(0, 0xae08, 4, 1 << 4);     /* eject slot 4 */
+    qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+    standin_await("the lease to end", no_leases, NULL);
+    standin_release();
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'object-del',"
+                             " 'arguments': { 'id': 'mem' } }");
+    stop_plain();
+}
+
+static void test_race_stop(void)
+{
+    uint64_t value;
+
+    start_plain("");
+    pend(1);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+    standin_release();
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
+    g_assert_cmpint(vcpu_read(1, BAR + STANDIN_PAGE, &value), ==, TOUCH_DIRECT);
+    g_assert_cmphex(value, ==, word(STANDIN_PAGE));
+    stop_plain();
+}
+
+static void test_race_reset(void)
+{
+    uint64_t value;
+
+    start_plain("");
+    pend(1);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
+    /* The BARs are reset, and with them goes the lease. */
+    standin_await("the lease to end", no_leases, NULL);
+    standin_release();
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+    pci_map_bar(DEVFN, 2, BAR);
+    g_assert_cmpint(vcpu_read(1, BAR, &value), ==, TOUCH_FAULTED);
+    stop_plain();
+}
+
+/* QEMU goes, without waiting for the page, and the slot is left alone. */
+static void test_race_quit(void)
+{
+    int64_t start;
+
+    start_plain("");
+    pend(1);
+    start = g_get_monotonic_time();
+    standin_stop();
+    g_assert_cmpint(g_get_monotonic_time() - start, <, 10 * G_USEC_PER_SEC);
+    drop_file();
+}
+
+/* Quit while answers are on their way. */
+static void test_race_quit_busy(void)
+{
+    for (int round = 0; round < 5; round++) {
+        uint32_t id;
+
+        start_plain("");
+        id = standin_lease_at(BAR).id;
+        for (int i = 0; i < STANDIN_VCPUS; i++) {
+            vcpu_send_fault(i, id, BAR + i * STANDIN_PAGE, false);
+        }
+        stop_plain();
+    }
+}
+
+static void test_race_storm(void)
+{
+    uint64_t value;
+
+    start_plain("");
+    for (int round = 0; round < 200; round++) {
+        uint64_t old = BAR + (round & 1) * 16 * SIZE;
+        uint64_t new = BAR + (~round & 1) * 16 * SIZE;
+        uint32_t id = standin_lease_at(old).id;
+
+        for (int i = 1; i < 8; i++) {
+            vcpu_send_fault(i, id, old + i * STANDIN_PAGE, i & 1);
+        }
+        /* On vCPU 0, as the others run. */
+        pci_write(DEVFN, 0x18, new);
+        for (int i = 1; i < 8; i++) {
+            g_assert_cmpint(vcpu_wait(i), ==, 0);
+        }
+        vcpu_read(0, new + 8, &value);
+        g_assert_cmphex(value, ==, word(8));
+    }
+    stop_plain();
+}
+
+/* Requests that make no sense are answered "retry", and do no harm. */
+static void test_malformed(void)
+{
+    static const ioreq_t odd[] = {
+        { .data = 0 },
+        { .data = 12345 },
+        { .data = 0xffffffffffffffff },
+        { .data = 0xffffffff },
+        { .addr = BAR - 1, .data = 1 },
+        { .addr = BAR + SIZE, .data = 1 },
+        { .addr = 0xffffffffffffffff, .data = 1 },
+        { .addr = 0, .data = 1 },
+        { .addr = BAR, .data = 1 | 0xffffffffull << 32, .size = 3 },
+        { .addr = BAR, .data = 1, .size = 0xffffffff, .count = 0xffffffff },
+        { .addr = BAR, .data = 1, .data_is_ptr = 1, .df = 1 },
+        { .addr = BAR, .data = 1, .size = 1, .dir = IOREQ_WRITE },
+        { .addr = BAR + SIZE - 1, .data = 1, .size = 8 },
+        { .addr = BAR + 0xfff, .data = 1, .size = 8 },
+    };
+    uint64_t value;
+    QDict *rsp;
+
+    start_plain("");
+    g_assert_cmpint(standin_lease_at(BAR).id, ==, 1);
+    for (int i = 0; i < ARRAY_SIZE(odd); i++) {
+        ioreq_t req = odd[i];
+
+        req.type = 9;
+        vcpu_send(i, &req);
+        g_assert_cmpint(vcpu_wait(i), ==, 0);
+    }
+    rsp = query();
+    g_assert_cmpint(qdict_get_int(rsp, "stale"), ==, 8);
+    qobject_unref(rsp);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x10000, &value), ==, TOUCH_FAULTED);
+    stop_plain();
+}
+
+/* The same request again while the first one is under way: one answer. */
+static void test_repeated(void)
+{
+    uint32_t id;
+
+    start_plain("");
+    id = standin_lease_at(BAR).id;
+    pend(1);
+    for (int i = 0; i < 3; i++) {
+        standin_unask(1);
+        vcpu_send_fault(1, id, BAR, false);
+        vcpu_in(0, 0x70, 1);        /* the loop has seen it */
+    }
+    standin_release();
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+
+    /* Xen took the vCPU out of its wait meanwhile: nobody is notified. */
+    pend(1);
+    standin_unask(1);
+    standin_release();
+    vcpu_in(0, 0x70, 1);
+    standin_await_held(0);
+    g_usleep(50 * 1000);
+    g_assert_cmpint(standin->notified[STANDIN_PORT_VCPU(1)], ==, 0);
+
+    /* An event without a request. */
+    standin_spurious(1);
+    standin_spurious(5);
+    vcpu_in(0, 0x70, 1);
+    vcpu_send_fault(1, id, BAR, false);
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+    stop_plain();
+}
+
+static void test_query(void)
+{
+    g_autofree char *info = NULL;
+    QDict *rsp, *lease;
+    uint64_t value;
+
+    start_plain("");
+    vcpu_read(0, BAR, &value);
+    vcpu_read(0, BAR + STANDIN_PAGE, &value);
+
+    rsp = query();
+    g_assert(qdict_get_bool(rsp, "available"));
+    g_assert_cmpstr(qdict_get_str(rsp, "mode"), ==, "auto");
+    g_assert_cmpint(qlist_size(qdict_get_qlist(rsp, "leases")), ==, 1);
+    lease = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "leases")));
+    g_assert_cmpint(qdict_get_int(lease, "gfn"), ==, BAR / STANDIN_PAGE);
+    g_assert_cmpint(qdict_get_int(lease, "size"), ==, SIZE);
+    g_assert_cmpint(qdict_get_int(lease, "installed"), ==, 2 * STANDIN_PAGE);
+    g_assert_cmpint(qdict_get_int(lease, "resolves"), ==, 2);
+    g_assert_cmpint(qdict_get_int(lease, "answered"), ==, 2);
+    g_assert_cmpint(qdict_get_int(lease, "faults"), ==, 2);
+    g_assert_cmpint(qdict_get_int(lease, "waiting"), ==, 0);
+    g_assert_cmpstr(qdict_get_str(lease, "policy"), ==, "fault");
+    g_assert_cmpstr(qdict_get_str(lease, "cache"), ==, "wb");
+    qobject_unref(rsp);
+
+    info = qtest_hmp(qts, "info xen-lend");
+    g_assert(strstr(info, "lending: on"));
+    g_assert(strstr(info, "gfn 0x1000000 size 0x100000 rw"));
+    stop_plain();
+}
+
+/* As the toolstack gives it. */
+static void test_machine_option(void)
+{
+    standin_create();
+    start_plain("-machine xen-lend=off");
+    check_emulated("lend=off");
+    stop_plain();
+}
+
+#define ADD_ERRNO(path, fn, err) \
+    qtest_add_data_func(path "/" #err, GINT_TO_POINTER(err), fn)
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    qtest_add_func("xen-lend/plain", test_plain);
+    qtest_add_func("xen-lend/emulated", test_emulated);
+    qtest_add_func("xen-lend/bar-moves", test_bar_moves);
+    qtest_add_func("xen-lend/bad-places", test_bad_places);
+    qtest_add_func("xen-lend/overlap", test_overlap);
+    qtest_add_func("xen-lend/readonly", test_readonly);
+    qtest_add_func("xen-lend/private-file", test_private_file);
+    qtest_add_func("xen-lend/guest-memory", test_guest_memory);
+    qtest_add_func("xen-lend/many", test_many);
+    qtest_add_data_func("xen-lend/backend/ram-shared",
+                        "memory-backend-ram,share=on", test_backend);
+    qtest_add_data_func("xen-lend/backend/ram-private",
+                        "memory-backend-ram,share=off", test_backend);
+    qtest_add_data_func("xen-lend/backend/memfd",
+                        "memory-backend-memfd", test_backend);
+    qtest_add_data_func("xen-lend/backend/memfd-private",
+                        "memory-backend-memfd,share=off", test_backend);
+    qtest_add_data_func("xen-lend/backend/shm",
+                        "memory-backend-shm", test_backend);
+
+    qtest_add_func("xen-lend/mode/off", test_off);
+    qtest_add_func("xen-lend/mode/auto-without", test_auto_without);
+    qtest_add_func("xen-lend/mode/on-without", test_on_without);
+    qtest_add_func("xen-lend/mode/restricted", test_restricted);
+    qtest_add_func("xen-lend/mode/machine-option", test_machine_option);
+
+    ADD_ERRNO("xen-lend/refused", test_lease_refused, ENOMEM);
+    ADD_ERRNO("xen-lend/refused", test_lease_refused, ENOSPC);
+    ADD_ERRNO("xen-lend/refused", test_lease_refused, EOPNOTSUPP);
+    ADD_ERRNO("xen-lend/refused", test_lease_refused, EPERM);
+    ADD_ERRNO("xen-lend/refused", test_lease_refused, ESRCH);
+
+    ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, EINTR);
+    ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, EAGAIN);
+    ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, ENOMEM);
+    ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, ENOENT);
+    ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, ESRCH);
+    ADD_ERRNO("xen-lend/resolve/error", test_resolve_error, EINVAL);
+    ADD_ERRNO("xen-lend/resolve/error", test_resolve_error, EIO);
+    ADD_ERRNO("xen-lend/resolve/error", test_resolve_error, ENOTCONN);
+    qtest_add_func("xen-lend/resolve/failed", test_resolve_failed);
+
+    qtest_add_func("xen-lend/slow/page", test_slow_page);
+    qtest_add_func("xen-lend/slow/all-vcpus", test_all_vcpus);
+
+    qtest_add_func("xen-lend/race/bar", test_race_bar);
+    qtest_add_func("xen-lend/race/unplug", test_race_unplug);
+    qtest_add_func("xen-lend/race/stop", test_race_stop);
+    qtest_add_func("xen-lend/race/reset", test_race_reset);
+    qtest_add_func("xen-lend/race/quit", test_race_quit);
+    qtest_add_func("xen-lend/race/quit-busy", test_race_quit_busy);
+    qtest_add_func("xen-lend/race/storm", test_race_storm);
+
+    qtest_add_func("xen-lend/malformed", test_malformed);
+    qtest_add_func("xen-lend/repeated", test_repeated);
+    qtest_add_func("xen-lend/query", test_query);
+
+    return g_test_run();
+}
