@@ -262,6 +262,151 @@ static void test_guest_memory(void)
     stop_plain();
 }
 
+/* The region type, and the other ways to make RAM regions */
+
+static void start_testdev(const char *properties)
+{
+    standin_create();
+    standin_start("-device xen-lend-testdev,id=dev,addr=4,%s", properties);
+    pci_map_bar(DEVFN, 0, BAR);
+}
+
+static void test_type_kinds(const void *opaque)
+{
+    g_autofree char *kind = g_strdup_printf("kind=%s", (const char *)opaque);
+    struct standin_lease lease;
+    uint64_t value;
+
+    start_testdev(kind);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    lease = standin_lease_at(BAR);
+    g_assert_cmphex(lease.len, ==, 64 * KiB);
+    g_assert_cmpint(lease.flags, ==, 0);
+    g_assert_cmpint(lease.memtype, ==, XEN_LEND_MEMTYPE_WB);
+    g_assert_cmpint(lease.around, ==, 0);
+    g_assert_cmpint(vcpu_write(0, BAR + 0x8000, 42), ==, TOUCH_FAULTED);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x8000, &value), ==, TOUCH_DIRECT);
+    g_assert_cmpint(value, ==, 42);
+    g_assert_cmpint(vcpu_emulated_read(0, BAR + 0x8000, 4), ==, 42);
+    /* Device RAM is accessed in its natural sizes, and works, too. */
+    vcpu_emulated_write(0, BAR + 0x8000, 4, 43);
+    vcpu_read(0, BAR + 0x8000, &value);
+    g_assert_cmpint(value, ==, 43);
+    standin_stop();
+}
+
+static bool prefaulted(void *opaque)
+{
+    return standin->prefaulted == *(unsigned *)opaque;
+}
+
+static void test_type_options(void)
+{
+    struct standin_lease lease;
+    unsigned pages = 8;
+    uint64_t value;
+
+    start_testdev("readonly=on,zero=on,cache=wc,around=65536,prefault=32K");
+    lease = standin_lease_at(BAR);
+    g_assert_cmpint(lease.flags, ==, XEN_LEND_READONLY | XEN_LEND_POLICY_ZERO);
+    g_assert_cmpint(lease.memtype, ==, XEN_LEND_MEMTYPE_WC);
+    g_assert_cmpint(lease.around, ==, 64 * KiB);
+    standin_await("the prefault", prefaulted, &pages);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x7000, &value), ==, TOUCH_DIRECT);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x8000, &value), ==, TOUCH_FAULTED);
+    g_assert_cmpint(vcpu_write(0, BAR, 1), ==, TOUCH_EMULATED);
+    vcpu_read(0, BAR, &value);
+    g_assert_cmpint(value, ==, 0);
+    standin_stop();
+
+    start_testdev("kind=fd,readonly=on,cache=uc,prefault=1T");
+    lease = standin_lease_at(BAR);
+    g_assert_cmpint(lease.flags, ==, XEN_LEND_READONLY);
+    g_assert_cmpint(lease.memtype, ==, XEN_LEND_MEMTYPE_UC);
+    pages = 16;
+    standin_await("the prefault", prefaulted, &pages);
+    standin_stop();
+}
+
+/* Prefaulting a page that does not come keeps nothing from going on. */
+static void test_type_slow_prefault(void)
+{
+    uint64_t value;
+
+    standin_create();
+    standin_hold(1, 0, 1);
+    standin_start("-device xen-lend-testdev,id=dev,addr=4,prefault=64K");
+    pci_map_bar(DEVFN, 0, BAR);
+    standin_await_held(1);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x8000, &value), ==, TOUCH_FAULTED);
+    pci_decode(DEVFN, false);
+    g_assert_cmpint(standin_leases(), ==, 0);
+    standin_release();
+    standin_await_held(0);
+    standin_stop();
+}
+
+static void test_type_refused(const void *opaque)
+{
+    g_autofree char *err = NULL;
+
+    standin_create();
+    err = standin_refused_start(opaque);
+    g_assert(strstr(err, "lent memory"));
+}
+
+/* A device region in the middle: whole pages around it are leased. */
+static void test_type_overlay(void)
+{
+    uint64_t value;
+
+    start_testdev("overlay-offset=0x4800,overlay-size=0x1000");
+    g_assert_cmpint(standin_leases(), ==, 2);
+    g_assert_cmphex(standin_lease_at(BAR).len, ==, 0x4000);
+    g_assert_cmphex(standin_lease_at(BAR + 0x6000).len, ==, 0xa000);
+    g_assert(!standin_has_lease_at(BAR + 0x4000));
+    g_assert(!standin_has_lease_at(BAR + 0x5fff));
+
+    g_assert_cmpint(vcpu_write(0, BAR + 0x47f8, 5), ==, TOUCH_EMULATED);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x47f8, &value), ==, TOUCH_EMULATED);
+    g_assert_cmphex(value, ==, 5);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x4800, &value), ==, TOUCH_EMULATED);
+    g_assert_cmphex(value, ==, 0xa5a5a5a5a5a5a5a5ull);
+    g_assert_cmpint(vcpu_write(0, BAR + 0x5800, 6), ==, TOUCH_EMULATED);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x5800, &value), ==, TOUCH_EMULATED);
+    g_assert_cmphex(value, ==, 6);
+    g_assert_cmpint(vcpu_write(0, BAR + 0x6000, 7), ==, TOUCH_FAULTED);
+    g_assert_cmphex(vcpu_emulated_read(0, BAR + 0x6000, 8), ==, 7);
+    standin_stop();
+}
+
+/* Pages of the guest's that are not pages of ours cannot be lent. */
+static void test_type_skewed(void)
+{
+    uint64_t value;
+
+    start_testdev("offset=0x800");
+    g_assert_cmpint(standin_leases(), ==, 0);
+    g_assert_cmpint(vcpu_write(0, BAR + 0x2000, 9), ==, TOUCH_EMULATED);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x2000, &value), ==, TOUCH_EMULATED);
+    g_assert_cmphex(value, ==, 9);
+    standin_stop();
+}
+
+/* Read-only lending needs a driver that can. */
+static void test_type_no_readonly(void)
+{
+    uint64_t value;
+
+    standin_create();
+    standin->features = 0;
+    standin_start("-device xen-lend-testdev,id=dev,addr=4,readonly=on");
+    pci_map_bar(DEVFN, 0, BAR);
+    g_assert_cmpint(standin_leases(), ==, 0);
+    g_assert_cmpint(vcpu_read(0, BAR, &value), ==, TOUCH_EMULATED);
+    standin_stop();
+}
+
 /* Not a lease, but the same bytes: lend=off, or no device to lend with. */
 static void check_emulated(const char *reason)
 {
@@ -841,6 +986,28 @@ int main(int argc, char **argv)
                         "memory-backend-memfd,share=off", test_backend);
     qtest_add_data_func("xen-lend/backend/shm",
                         "memory-backend-shm", test_backend);
+
+    qtest_add_data_func("xen-lend/type/ptr", "ptr", test_type_kinds);
+    qtest_add_data_func("xen-lend/type/fd", "fd", test_type_kinds);
+    qtest_add_data_func("xen-lend/type/plain-ptr", "plain-ptr",
+                        test_type_kinds);
+    qtest_add_data_func("xen-lend/type/plain-device", "plain-device",
+                        test_type_kinds);
+    qtest_add_data_func("xen-lend/type/plain-fd", "plain-fd", test_type_kinds);
+    qtest_add_func("xen-lend/type/options", test_type_options);
+    qtest_add_func("xen-lend/type/slow-prefault", test_type_slow_prefault);
+    qtest_add_func("xen-lend/type/overlay", test_type_overlay);
+    qtest_add_func("xen-lend/type/skewed", test_type_skewed);
+    qtest_add_func("xen-lend/type/no-readonly", test_type_no_readonly);
+    qtest_add_data_func("xen-lend/type/refused/around",
+                        "-device xen-lend-testdev,around=12345",
+                        test_type_refused);
+    qtest_add_data_func("xen-lend/type/refused/size",
+                        "-device xen-lend-testdev,size=0x1800",
+                        test_type_refused);
+    qtest_add_data_func("xen-lend/type/refused/fd-size",
+                        "-device xen-lend-testdev,kind=fd,size=0x1800",
+                        test_type_refused);
 
     qtest_add_func("xen-lend/mode/off", test_off);
     qtest_add_func("xen-lend/mode/auto-without", test_auto_without);
