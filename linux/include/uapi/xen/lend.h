@@ -127,10 +127,17 @@ struct xen_lend_unlease {
  * @err:	out: positive errno behind ZEROED or FAILED (EFAULT: not mapped
  *		or past the end of the file, EIO/EHWPOISON, ENOMEM), else 0
  *
- * Sleeps for as long as the backing needs (disk, FUSE, swap); a fatal signal
- * ends it with EINTR.  Any number of threads may resolve on one lease.
- * Errors: ENOTCONN, ENOENT, EINVAL (offset past the end), EINTR, ESRCH
- * (borrower or lender's address space is gone).
+ * Sleeps for as long as the backing needs (disk, FUSE, swap).  A signal may
+ * end it with EINTR: call again.  Any number of threads may resolve on one
+ * lease.
+ *
+ * A write to a read-only lease, or to a mapping that is read-only now, is
+ * FAILED with EACCES under either policy.  A prefault leaves out the pages that
+ * cannot be had, and is FAILED with the first reason if there were any.
+ *
+ * Errors: ENOTCONN, ENOENT (also for a moment while the LEASE that makes the
+ * lease has not returned: answer the ioreq with RETRY), EINVAL (offset past the
+ * end), EINTR, ENOMEM, ESRCH (borrower or lender's address space is gone).
  */
 struct xen_lend_resolve {
 	__u32 size;
