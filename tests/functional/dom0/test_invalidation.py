@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every ordinary way in which Linux takes a page away or changes it, with the guest's view compared to the lender's after
+each. No QEMU in between: lendctl is the VMM, the guest reads and writes the frames through /dev/mem."""
+
+import subprocess
+
+from lendlab import Guest, backing, limit, note
+from test_driver import GFN, lendctl, no_kernel_complaints
+
+PAGES = 64
+
+
+class Server:
+    """'lendctl serve' and its commands."""
+
+    def __init__(self, domid):
+        self.process = subprocess.Popen([lendctl(), "serve", str(domid), hex(GFN)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.answer()
+
+    def answer(self):
+        text = []
+        while True:
+            line = self.process.stdout.readline()
+            if not line:
+                raise AssertionError(f"lendctl ended with {self.process.wait()}")
+            if line.startswith("ok"):
+                return " ".join(text)
+            if line.startswith("error"):
+                raise AssertionError(f"lendctl says: {line[6:].strip()}")
+            text.append(line.strip())
+
+    def do(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def words(self):
+        return self.do(f"read 0 {PAGES}").split()
+
+    def stats(self):
+        text = self.do("stats").split()
+        return dict(zip(text[::2], map(int, text[1::2])))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.stdin.close()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+# What happens to pages 8 to 23, and the kinds of memory it is tried on.
+WAYS = [
+    ("MADV_DONTNEED", ["dontneed 8 16"], "memfd anon shared file= pfile="),
+    ("MADV_REMOVE", ["remove 8 16"], "memfd shared file="),
+    ("hole punch", ["punch 8 16"], "memfd file= pfile="),
+    ("hole punch and new data by pwrite", ["punch 8 16", "pfill 8 16 0x70000"], "memfd file="),
+    ("pwrite underneath", ["pfill 8 16 0x80000"], "memfd file= pfile="),
+    ("MADV_PAGEOUT", ["sync", "pageout 0 64"], "memfd anon shared file="),
+    ("MADV_COLD", ["cold 0 64"], "memfd anon file="),
+    ("mprotect and back", ["ro 8 16", "rw 8 16"], "memfd anon shared file= pfile="),
+    ("munmap and mmap", ["munmap 8 16", "remap 8 16"], "memfd file="),
+    ("truncate and extend", ["truncate 8", f"truncate {PAGES}", "pfill 8 16 0x90000"], "memfd file="),
+    ("fsync", ["sync"], "file="),
+    ("fork", ["fork"], "memfd anon file= pfile="),
+    ("stores of the lender's own", ["fill 8 16 0xa0000"], "memfd anon shared file= pfile="),
+]
+
+
+def kind_with_path(kind):
+    return kind + backing("invalidation.bin", PAGES * 4096) if kind.endswith("=") else kind
+
+
+def same(guest, server, what):
+    seen = guest.must(f"gmem {GFN:#x} read 0 {PAGES}").split()
+    real = server.words()
+    wrong = [i for i in range(PAGES) if seen[i] != real[i]]
+    assert not wrong, f"{what}: the guest sees {seen[wrong[0]]} in page {wrong[0]}, it is {real[wrong[0]]} ({len(wrong)} wrong)"
+
+
+def check_kind(guest, server, kind):
+    server.do(f"lease {kind_with_path(kind)} {PAGES}")
+    server.do(f"fill 0 {PAGES} 0x1000")
+    same(guest, server, f"{kind} at first")
+    faults = server.stats()["faults"]
+    same(guest, server, f"{kind} again")
+    assert server.stats()["faults"] == faults, f"{kind}: {server.stats()['faults'] - faults} faults in a second pass"
+    guest.must(f"gmem {GFN:#x} write 0 {PAGES} 0x5000000")
+    same(guest, server, f"{kind} after the guest wrote")
+    assert server.words()[5] == "5000005", server.words()[5]
+    round_ = 0
+    for what, commands, kinds in WAYS:
+        if kind not in kinds.split():
+            continue
+        round_ += 1
+        server.do(f"fill 0 {PAGES} {round_ << 28:#x}")
+        guest.must(f"gmem {GFN:#x} write 4 8 {(round_ << 28) + 0x100000:#x}")
+        same(guest, server, f"{kind} before {what}")
+        for command in commands:
+            server.do(command)
+        same(guest, server, f"{kind} after {what}")
+        guest.must(f"gmem {GFN:#x} write 10 4 {(round_ << 28) + 0x200000:#x}")
+        same(guest, server, f"{kind} after {what} and a write of the guest's")
+    stats = server.stats()
+    assert not stats["failed"], stats
+    note(f"{kind.rstrip('=')}: {round_} ways; {stats['faults']} faults, {stats['installs']} pages installed, "
+         f"{stats['revokes']} notifier calls, {stats['retries']} retries, slowest resolve {stats['slowest_us']} us")
+    server.do("unlease")
+
+
+@limit(400)
+def test_invalidation():
+    with Guest() as guest, Server(guest.domid) as server:
+        for kind in ("memfd", "anon", "shared", "file=", "pfile="):
+            check_kind(guest, server, kind)
+    no_kernel_complaints()
