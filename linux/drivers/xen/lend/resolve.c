@@ -128,10 +128,23 @@ static int lend_commit(struct lend_lease *l, struct lend_batch *b,
 	return rc;
 }
 
-/* Did the backing fail, or has the call to end? */
-static bool lend_is_failure(int rc)
+/*
+ * Is this what is wrong with the backing, rather than a reason to end the call?
+ * Want of memory passes, so whoever waits for a page is to ask again.
+ */
+static bool lend_is_failure(int rc, bool wanted)
 {
-	return rc && rc != -EINTR && rc != -ERESTARTSYS && rc != -EAGAIN;
+	switch (rc) {
+	case 0:
+	case -EINTR:
+	case -ERESTARTSYS:
+	case -EAGAIN:
+		return false;
+	case -ENOMEM:
+		return !wanted;
+	default:
+		return true;
+	}
 }
 
 /*
@@ -173,7 +186,7 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 		 */
 		mmput(l->mm);
 
-		if (lend_is_failure(rc)) {
+		if (lend_is_failure(rc, wanted)) {
 			*err = -rc;
 			rc = 0;
 		}
@@ -193,7 +206,7 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 	} while (rc == -EAGAIN);
 
 	/* Xen would not take the frame: that is for the borrower to know. */
-	if (rc == -EPERM || rc == -ENOMEM || rc == -EINVAL || rc == -EIO) {
+	if (rc == -EPERM || rc == -EINVAL || rc == -EIO) {
 		*err = -rc;
 		rc = 0;
 	}

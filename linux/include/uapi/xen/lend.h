@@ -52,9 +52,8 @@ struct xen_lend_bind {
 
 /* xen_lend_lease.flags */
 #define XEN_LEND_READONLY	(1U << 0)	/* borrower never gets to write */
-#define XEN_LEND_POLICY_ZERO	(1U << 1)	/* a page that cannot be had reads
-						 * as zeros; default: the access
-						 * faults in the borrower */
+/* A page that cannot be had reads as zeros; else the access faults. */
+#define XEN_LEND_POLICY_ZERO	(1U << 1)
 
 /**
  * struct xen_lend_lease - lease a range of the caller's address space
@@ -124,8 +123,9 @@ struct xen_lend_unlease {
  * @flags:	XEN_LEND_WRITE, XEN_LEND_PREFAULT
  * @result:	out: XEN_LEND_INSTALLED, XEN_LEND_ZEROED or XEN_LEND_FAILED
  * @installed:	out: pages installed by this call
- * @err:	out: positive errno behind ZEROED or FAILED (EFAULT: not mapped
- *		or past the end of the file, EIO/EHWPOISON, ENOMEM), else 0
+ * @err:	out: positive errno behind ZEROED or FAILED (EFAULT: not mapped,
+ *		past the end of the file, or not to be read from disk; EACCES;
+ *		EHWPOISON; EPERM: not the lender's to lend), else 0
  *
  * Sleeps for as long as the backing needs (disk, FUSE, swap).  A signal may
  * end it with EINTR: call again.  Any number of threads may resolve on one
@@ -137,7 +137,9 @@ struct xen_lend_unlease {
  *
  * Errors: ENOTCONN, ENOENT (also for a moment while the LEASE that makes the
  * lease has not returned: answer the ioreq with RETRY), EINVAL (offset past the
- * end), EINTR, ENOMEM, ESRCH (borrower or lender's address space is gone).
+ * end), EINTR, ENOMEM (for the backing, in the kernel, or in the borrower's
+ * paging pool: call again later), ESRCH (borrower or lender's address space is
+ * gone).
  */
 struct xen_lend_resolve {
 	__u32 size;
