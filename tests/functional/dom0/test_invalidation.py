@@ -1,57 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every ordinary way in which Linux takes a page away or changes it, with the guest's view compared to the lender's after
-each. No QEMU in between: lendctl is the VMM, the guest reads and writes the frames through /dev/mem."""
-
-import subprocess
+each. QEMU has no part in it: lend_serve is the VMM, the guest reads and writes the frames through /dev/mem."""
 
 from lendlab import Guest, backing, limit, note
-from test_driver import GFN, lendctl, no_kernel_complaints
+from lendvmm import GFN, Server, no_kernel_complaints
 
 PAGES = 64
-
-
-class Server:
-    """'lendctl serve' and its commands."""
-
-    def __init__(self, domid):
-        self.process = subprocess.Popen([lendctl(), "serve", str(domid), hex(GFN)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, bufsize=1)
-        self.answer()
-
-    def answer(self):
-        text = []
-        while True:
-            line = self.process.stdout.readline()
-            if not line:
-                raise AssertionError(f"lendctl ended with {self.process.wait()}")
-            if line.startswith("ok"):
-                return " ".join(text)
-            if line.startswith("error"):
-                raise AssertionError(f"lendctl says: {line[6:].strip()}")
-            text.append(line.strip())
-
-    def do(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def words(self):
-        return self.do(f"read 0 {PAGES}").split()
-
-    def stats(self):
-        text = self.do("stats").split()
-        return dict(zip(text[::2], map(int, text[1::2])))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.process.stdin.close()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-
 
 # What happens to pages 8 to 23, and the kinds of memory it is tried on.
 WAYS = [
@@ -75,9 +29,13 @@ def kind_with_path(kind):
     return kind + backing("invalidation.bin", PAGES * 4096) if kind.endswith("=") else kind
 
 
+def words(server):
+    return server.do(f"read 0 {PAGES}").split()
+
+
 def same(guest, server, what):
     seen = guest.must(f"gmem {GFN:#x} read 0 {PAGES}").split()
-    real = server.words()
+    real = words(server)
     wrong = [i for i in range(PAGES) if seen[i] != real[i]]
     assert not wrong, f"{what}: the guest sees {seen[wrong[0]]} in page {wrong[0]}, it is {real[wrong[0]]} ({len(wrong)} wrong)"
 
@@ -91,7 +49,7 @@ def check_kind(guest, server, kind):
     assert server.stats()["faults"] == faults, f"{kind}: {server.stats()['faults'] - faults} faults in a second pass"
     guest.must(f"gmem {GFN:#x} write 0 {PAGES} 0x5000000")
     same(guest, server, f"{kind} after the guest wrote")
-    assert server.words()[5] == "5000005", server.words()[5]
+    assert words(server)[5] == "5000005", words(server)[5]
     round_ = 0
     for what, commands, kinds in WAYS:
         if kind not in kinds.split():

@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * lend_exercise DOMID [GFN]: leases, resolves, and every way of losing a page, judged by what Xen has installed; TAP.
+ * The domain need not run.
+ */
+#define _GNU_SOURCE
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "lendtest.h"
+
+#define N 64            /* pages of most leases */
+
+struct bed {
+    int fd, file;
+    uint32_t id;
+    char *mem;
+    size_t len;
+};
+
+static const char *scratch = "/lend/lend_exercise.tmp";
+
+enum kind { ANON, ANON_SHARED, MEMFD, FILE_SHARED, FILE_PRIVATE };
+
+static const char *const kinds[] = {
+    "private anonymous memory", "shared anonymous memory", "memfd", "shared file", "private file",
+};
+
+/* A lease on fresh memory of a kind, filled with page numbers unless empty is asked for. */
+static struct bed bed(enum kind kind, unsigned pages, unsigned flags, bool empty)
+{
+    struct bed b = { .len = pages * PAGE, .file = -1 };
+    int share = kind == ANON || kind == FILE_PRIVATE ? MAP_PRIVATE : MAP_SHARED;
+    struct xen_lend_lease l;
+
+    if (kind == MEMFD)
+        b.file = memfd_create("lend_exercise", MFD_CLOEXEC);
+    else if (kind == FILE_SHARED || kind == FILE_PRIVATE)
+        b.file = open(scratch, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    else
+        share |= MAP_ANONYMOUS;
+    if (!(share & MAP_ANONYMOUS)) {
+        if (b.file < 0 || ftruncate(b.file, b.len))
+            die("making a %s", kinds[kind]);
+        for (unsigned i = 0; i < pages && !empty; i++) {
+            uint64_t word = i + 1;
+
+            if (pwrite(b.file, &word, 8, i * PAGE) != 8)
+                die("filling a %s", kinds[kind]);
+        }
+        if (kind == FILE_SHARED || kind == FILE_PRIVATE)
+            fsync(b.file);
+    }
+    b.mem = mmap(NULL, b.len, PROT_READ | PROT_WRITE, share, b.file, 0);
+    if (b.mem == MAP_FAILED)
+        die("mapping a %s", kinds[kind]);
+    for (unsigned i = 0; i < pages && !empty && share & MAP_ANONYMOUS; i++)
+        *(uint64_t *)(b.mem + i * PAGE) = i + 1;
+    b.fd = lend_bound();
+    l = lease_of(b.mem, b.len, gfn);
+    l.flags = flags;
+    if (ioctl(b.fd, XEN_LEND_IOC_LEASE, &l))
+        die("leasing a %s", kinds[kind]);
+    b.id = l.id;
+    return b;
+}
+
+static void unbed(struct bed *b)
+{
+    close(b->fd);
+    munmap(b->mem, b->len);
+    if (b->file >= 0)
+        close(b->file);
+}
+
+#define N 64            /* pages of most leases */
+
+static int prefault(struct bed *b, unsigned flags)
+{
+    int err = resolve(b->fd, b->id, 0, flags | XEN_LEND_PREFAULT, b->len / PAGE);
+
+    return err ?: (int)last.err;
+}
+
+static void kinds_of_memory(void)
+{
+    char what[100];
+
+    for (unsigned k = 0; k < ARRAY_SIZE(kinds); k++) {
+        struct bed b = bed(k, N, 0, false);
+
+        snprintf(what, sizeof(what), "%s: read fault", kinds[k]);
+        is(resolve(b.fd, b.id, 5, 0, 0), 0, what);
+        ok(last.result == XEN_LEND_INSTALLED && last.installed >= 1 && !last.err, "%s: %u pages came with it", kinds[k],
+           last.installed);
+        ok(installed(b.fd, b.id) >= 1 && installed(b.fd, b.id) <= N, "%s: Xen has %llu", kinds[k],
+           (unsigned long long)installed(b.fd, b.id));
+        snprintf(what, sizeof(what), "%s: write fault", kinds[k]);
+        is(resolve(b.fd, b.id, 9, XEN_LEND_WRITE, 0) ?: (int)last.result, 0, what);
+        snprintf(what, sizeof(what), "%s: prefault for writing", kinds[k]);
+        is(prefault(&b, XEN_LEND_WRITE), 0, what);
+        snprintf(what, sizeof(what), "%s: all of it is there", kinds[k]);
+        is_num(installed(b.fd, b.id), N, what);
+        ok(*(volatile uint64_t *)(b.mem + 5 * PAGE) == 6, "%s: contents are untouched", kinds[k]);
+        is(unlease(b.fd, b.id), 0, "unlease");
+        unbed(&b);
+    }
+}
+
+/* Everything installed; then something happens to pages 8 to 15; then this many are left. */
+static void lose(enum kind kind, const char *how, int (*what)(struct bed *), unsigned most_left, int err_after)
+{
+    struct bed b = bed(kind, N, 0, false);
+    uint64_t before, after;
+    int rc;
+
+    prefault(&b, XEN_LEND_WRITE);
+    before = installed(b.fd, b.id);
+    rc = what(&b);
+    if (rc) {
+        ok(true, "%s on %s # SKIP %s", how, kinds[kind], strerrorname_np(rc));
+        unbed(&b);
+        return;
+    }
+    after = installed(b.fd, b.id);
+    ok(before == N && after <= most_left, "%s on %s: %llu pages installed, then %llu", how, kinds[kind],
+       (unsigned long long)before, (unsigned long long)after);
+    rc = resolve(b.fd, b.id, 10, 0, 0) ?: (int)last.err;
+    ok(rc == err_after, "%s on %s: the next fault %s (%s)", how, kinds[kind], err_after ? "fails" : "brings it back",
+       rc ? strerrorname_np(rc) : "0");
+    unbed(&b);
+}
+
+#define AT(b) ((b)->mem + 8 * PAGE)
+#define LEN   (8 * PAGE)
+#define DID(call) ((call) < 0 ? errno : 0)
+
+static int do_munmap(struct bed *b)    { return DID(munmap(AT(b), LEN)); }
+static int do_dontneed(struct bed *b)  { return DID(madvise(AT(b), LEN, MADV_DONTNEED)); }
+static int do_free(struct bed *b)      { return DID(madvise(AT(b), LEN, MADV_FREE)); }
+static int do_remove(struct bed *b)    { return DID(madvise(AT(b), LEN, MADV_REMOVE)); }
+static int do_pageout(struct bed *b)   { return DID(madvise(b->mem, b->len, 21 /* MADV_PAGEOUT */)); }
+static int do_none(struct bed *b)      { return DID(mprotect(AT(b), LEN, PROT_NONE)); }
+static int do_readonly(struct bed *b)  { return DID(mprotect(AT(b), LEN, PROT_READ)); }
+static int do_truncate(struct bed *b)  { return DID(ftruncate(b->file, 8 * PAGE)); }
+static int do_punch(struct bed *b)
+{
+    return DID(fallocate(b->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 8 * PAGE, LEN));
+}
+static int do_mremap(struct bed *b)
+{
+    return mremap(AT(b), LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, b->mem - 64 * PAGE) == MAP_FAILED ? errno : 0;
+}
+static int do_over(struct bed *b)
+{
+    return mmap(AT(b), LEN, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? errno : 0;
+}
+static int do_fsync(struct bed *b)     { return DID(fsync(b->file)); }
+static int do_fork(struct bed *b)
+{
+    pid_t pid = fork();
+
+    (void)b;
+    if (!pid)
+        _exit(0);
+    return waitpid(pid, NULL, 0) == pid ? 0 : errno;
+}
+static int do_soft_dirty(struct bed *b)
+{
+    int fd = open("/proc/self/clear_refs", O_WRONLY), rc;
+
+    (void)b;
+    rc = fd < 0 || write(fd, "4\n", 2) != 2 ? errno : 0;
+    close(fd);
+    return rc;
+}
+static int do_compact(struct bed *b)
+{
+    int fd = open("/proc/sys/vm/compact_memory", O_WRONLY), rc;
+
+    (void)b;
+    rc = fd < 0 || write(fd, "1\n", 2) != 2 ? errno : 0;
+    close(fd);
+    return rc;
+}
+
+static void ways_of_losing(void)
+{
+    static const struct {
+        const char *how;
+        int (*what)(struct bed *);
+        unsigned most_left;
+        int err;
+        unsigned kinds;
+    } ways[] = {
+#define A (1 << ANON)
+#define S (1 << ANON_SHARED)
+#define M (1 << MEMFD)
+#define F (1 << FILE_SHARED)
+#define P (1 << FILE_PRIVATE)
+        { "munmap",                 do_munmap,     N - 8, EFAULT, A | S | M | F | P },
+        { "mmap over it",           do_over,       N - 8, 0,      A | S | M | F | P },
+        { "mremap",                 do_mremap,     N - 8, EFAULT, A | M | F },
+        { "mprotect(PROT_NONE)",    do_none,       N - 8, EFAULT, A | S | M | F | P },
+        { "mprotect(PROT_READ)",    do_readonly,   N - 8, 0,      A | S | M | F | P },
+        { "MADV_DONTNEED",          do_dontneed,   N - 8, 0,      A | S | M | F | P },
+        { "MADV_FREE",              do_free,       N - 8, 0,      A },
+        { "MADV_REMOVE",            do_remove,     N - 8, 0,      S | M | F },
+        { "MADV_PAGEOUT",           do_pageout,    N - 8, 0,      F },
+        { "hole punch",             do_punch,      N - 8, 0,      M | F },
+        { "truncate",               do_truncate,   8,     EFAULT, M | F | P },
+        { "fsync",                  do_fsync,      0,     0,      F },
+        { "fork",                   do_fork,       0,     0,      A | P },
+        { "soft-dirty clearing",    do_soft_dirty, 0,     0,      A | F },
+        { "compaction",             do_compact,    N,     0,      A | F },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++)
+        for (unsigned k = 0; k < ARRAY_SIZE(kinds); k++)
+            if (ways[i].kinds & (1 << k))
+                lose(k, ways[i].how, ways[i].what, ways[i].most_left, ways[i].err);
+}
+
+static void permissions(void)
+{
+    struct bed b = bed(MEMFD, N, XEN_LEND_READONLY, false);
+
+    is(resolve(b.fd, b.id, 3, XEN_LEND_WRITE, 0), 0, "write to a read-only lease: the call");
+    ok(last.result == XEN_LEND_FAILED && last.err == EACCES, "and its result: failed, EACCES");
+    is(resolve(b.fd, b.id, 3, 0, 0) ?: (int)last.err, 0, "read of a read-only lease");
+    unbed(&b);
+
+    b = bed(MEMFD, N, XEN_LEND_POLICY_ZERO, false);
+    mprotect(b.mem, b.len, PROT_READ);
+    is(resolve(b.fd, b.id, 3, XEN_LEND_WRITE, 0), 0, "write to a read-only mapping: the call");
+    ok(last.result == XEN_LEND_FAILED && last.err == EACCES, "fails with EACCES, even under policy zero");
+    is(resolve(b.fd, b.id, 3, 0, 0) ?: (int)last.err, 0, "a read gets it");
+    unbed(&b);
+}
+
+/* Number from a line of smaps of the area at addr. */
+static long smaps(void *addr, const char *key)
+{
+    char line[300], start[32];
+    FILE *f = fopen("/proc/self/smaps", "r");
+    bool in = false;
+    long kb = -1;
+
+    snprintf(start, sizeof(start), "%lx-", (unsigned long)addr);
+    while (f && fgets(line, sizeof(line), f)) {
+        if (!strncmp(line, start, strlen(start)))
+            in = true;
+        else if (in && !strncmp(line, key, strlen(key))) {
+            kb = atol(line + strlen(key) + 1);
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+    return kb;
+}
+
+static void reads_do_not_write(void)
+{
+    struct bed b = bed(FILE_SHARED, N, 0, false);
+
+    is(prefault(&b, 0), 0, "reading all of a shared file");
+    is_num(installed(b.fd, b.id), N, "all of it is installed");
+    is_num(smaps(b.mem, "Shared_Dirty:") + smaps(b.mem, "Private_Dirty:"), 0, "KiB made dirty by that");
+    unbed(&b);
+
+    b = bed(FILE_PRIVATE, N, 0, false);
+    is(prefault(&b, 0), 0, "reading all of a private file");
+    is_num(smaps(b.mem, "Anonymous:"), 0, "KiB copied by that");
+    unbed(&b);
+}
+
+static void zero_policy(void)
+{
+    struct bed b = bed(MEMFD, N, XEN_LEND_POLICY_ZERO, false);
+
+    prefault(&b, XEN_LEND_WRITE);
+    if (ftruncate(b.file, 8 * PAGE))
+        die("truncate");
+    is(resolve(b.fd, b.id, 20, XEN_LEND_WRITE, 0), 0, "past the end under policy zero: the call");
+    ok(last.result == XEN_LEND_ZEROED && last.err == EFAULT && last.installed == 1, "a zero page came");
+    is(resolve(b.fd, b.id, 20, XEN_LEND_WRITE, 0), 0, "the same again");
+    ok(last.result == XEN_LEND_ZEROED, "also a zero page");
+    is_num(installed(b.fd, b.id), 8 + 1, "pages installed");
+    is_num(stats(b.fd, b.id).failures, 2, "failures counted");
+    if (ftruncate(b.file, N * PAGE))
+        die("truncate");
+    is(prefault(&b, 0), 0, "the file is long again: prefault");
+    is_num(installed(b.fd, b.id), N, "the real pages are there");
+    is(resolve(b.fd, b.id, 20, 0, 0), 0, "and the page that was zero resolves");
+    ok(last.result == XEN_LEND_INSTALLED, "to a real one");
+    if (ftruncate(b.file, 0))
+        die("truncate");
+    for (unsigned i = 0; i < N; i++)
+        resolve(b.fd, b.id, i, 0, 0);
+    is_num(installed(b.fd, b.id), N, "zero pages everywhere");
+    munmap(b.mem, b.len);
+    is_num(installed(b.fd, b.id), 0, "gone with the mapping");
+    unbed(&b);
+}
+
+static void two_mappings(void)
+{
+    struct bed b = bed(MEMFD, N, 0, false);
+    char *other = mmap(NULL, b.len, PROT_READ | PROT_WRITE, MAP_SHARED, b.file, 0);
+
+    prefault(&b, XEN_LEND_WRITE);
+    munmap(other, b.len);
+    is_num(installed(b.fd, b.id), N, "unmapping the second mapping takes nothing");
+    other = mmap(NULL, b.len, PROT_READ | PROT_WRITE, MAP_SHARED, b.file, 0);
+    madvise(other + 8 * PAGE, 8 * PAGE, MADV_REMOVE);
+    is_num(installed(b.fd, b.id), N - 8, "a hole made through the second mapping is one");
+    munmap(other, b.len);
+    unbed(&b);
+}
+
+static void processes(void)
+{
+    struct bed b = bed(MEMFD, N, 0, false);
+    int status, pipes[2];
+    pid_t pid;
+
+    for (unsigned i = 0; i < N; i++)
+        *(volatile char *)(b.mem + i * PAGE);
+    pid = fork();
+    if (!pid) {
+        bool good;
+
+        munmap(b.mem, b.len);
+        good = !resolve(b.fd, b.id, 3, XEN_LEND_WRITE, 0) && last.result == XEN_LEND_INSTALLED && last.installed > 1 &&
+               !resolve(b.fd, b.id, 40, 0, 0) && last.result == XEN_LEND_INSTALLED;
+        _exit(!good);
+    }
+    waitpid(pid, &status, 0);
+    ok(WIFEXITED(status) && !WEXITSTATUS(status), "another process resolves, with neighbours, on our memory");
+    ok(installed(b.fd, b.id) > 2, "and Xen has the pages: %llu", (unsigned long long)installed(b.fd, b.id));
+    pid = fork();
+    if (!pid)
+        _exit(0);
+    waitpid(pid, &status, 0);
+    ok(installed(b.fd, b.id) > 2, "another process ending takes nothing");
+    unbed(&b);
+
+    /* The lender dies, the descriptor lives on. */
+    b.fd = lend_bound();
+    if (pipe(pipes))
+        die("pipe");
+    pid = fork();
+    if (!pid) {
+        char *mem = mmap(NULL, N * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        struct xen_lend_lease l = lease_of(mem, N * PAGE, gfn);
+
+        memset(mem, 1, N * PAGE);
+        if (call(b.fd, XEN_LEND_IOC_LEASE, &l) || resolve(b.fd, l.id, 0, XEN_LEND_WRITE | XEN_LEND_PREFAULT, N) ||
+            write(pipes[1], &l.id, 4) != 4)
+            _exit(1);
+        pause();
+        _exit(0);
+    }
+    close(pipes[1]);
+    if (read(pipes[0], &b.id, 4) != 4)
+        die("child");
+    is_num(installed(b.fd, b.id), N, "a child's lease is installed");
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    is_num(installed(b.fd, b.id), 0, "killed with SIGKILL: nothing is");
+    is(resolve(b.fd, b.id, 0, 0, 0), ESRCH, "and a resolve says so");
+    is(unlease(b.fd, b.id), 0, "its lease can be ended");
+    close(b.fd);
+    close(pipes[0]);
+}
+
+static int uffd_over(char *mem, size_t len)
+{
+    struct uffdio_api api = { .api = UFFD_API };
+    struct uffdio_register reg = { .range = { (uintptr_t)mem, len }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg))
+        return -1;
+    return fd;
+}
+
+struct stuck {
+    struct bed *b;
+    int err;
+};
+
+static void *resolve_stuck(void *arg)
+{
+    struct stuck *s = arg;
+    struct xen_lend_resolve r = { .size = sizeof(r), .id = s->b->id, .offset = 10 * PAGE };
+
+    s->err = call(s->b->fd, XEN_LEND_IOC_RESOLVE, &r);
+    return NULL;
+}
+
+/* The backing does not answer: others go on, and a kill gets through. */
+static void slow_backing(void)
+{
+    struct bed b = bed(ANON, N, 0, true);
+    struct stuck s = { &b, -1 };
+    char page[PAGE] = "here";
+    struct uffdio_copy copy = { .dst = (uintptr_t)b.mem + 10 * PAGE, .src = (uintptr_t)page, .len = PAGE };
+    int uffd, status;
+    pthread_t thread;
+    pid_t pid;
+
+    *(volatile char *)b.mem = 1;
+    uffd = uffd_over(b.mem, b.len);
+    if (uffd < 0) {
+        ok(true, "a slow backing # SKIP no userfaultfd: %s", strerrorname_np(errno));
+        unbed(&b);
+        return;
+    }
+    pthread_create(&thread, NULL, resolve_stuck, &s);
+    usleep(200000);
+    ok(s.err == -1, "a resolve waits for userfaultfd");
+    is(resolve(b.fd, b.id, 0, 0, 0) ?: (int)last.result, 0, "another page resolves meanwhile");
+    is(DID(madvise(b.mem, PAGE, MADV_DONTNEED)), 0, "a revoke gets through meanwhile");
+    is(DID(ioctl(uffd, UFFDIO_COPY, &copy)), 0, "the page arrives");
+    pthread_join(thread, NULL);
+    is(s.err, 0, "and the resolve ends");
+
+    close(uffd);
+    unbed(&b);
+
+    pid = fork();
+    if (!pid) {
+        struct bed c = bed(ANON, N, 0, true);
+
+        if (uffd_over(c.mem, c.len) < 0)
+            _exit(1);
+        alarm(20);
+        resolve(c.fd, c.id, 5, 0, 0);
+        _exit(0);
+    }
+    usleep(500000);
+    kill(pid, SIGKILL);
+    alarm(10);
+    waitpid(pid, &status, 0);
+    alarm(0);
+    ok(WIFSIGNALED(status), "SIGKILL ends a process whose resolve is stuck");
+    b = bed(ANON, N, 0, true);
+    ok(true, "and its frames are free again");
+    unbed(&b);
+
+    /* Ended under the feet of a resolve. */
+    b = bed(ANON, N, 0, true);
+    uffd = uffd_over(b.mem, b.len);
+    s = (struct stuck){ &b, -1 };
+    copy = (struct uffdio_copy){ .dst = (uintptr_t)b.mem + 10 * PAGE, .src = (uintptr_t)page, .len = PAGE };
+    pthread_create(&thread, NULL, resolve_stuck, &s);
+    usleep(200000);
+    is(unlease(b.fd, b.id), 0, "unlease while a resolve is stuck");
+    if (ioctl(uffd, UFFDIO_COPY, &copy))
+        die("UFFDIO_COPY");
+    pthread_join(thread, NULL);
+    is(s.err, ENOENT, "the resolve ends with");
+    close(uffd);
+    unbed(&b);
+}
+
+struct race {
+    struct bed *b;
+    volatile bool stop;
+    unsigned seed;
+    unsigned long rounds, bad;
+};
+
+static void *race_resolve(void *arg)
+{
+    struct race *r = arg;
+    unsigned seed = r->seed;
+
+    while (!r->stop) {
+        struct xen_lend_resolve a = { .size = sizeof(a), .id = r->b->id, .offset = rand_r(&seed) % N * PAGE,
+                                      .flags = rand_r(&seed) % 2 ? XEN_LEND_WRITE : 0 };
+
+        if (ioctl(r->b->fd, XEN_LEND_IOC_RESOLVE, &a) || a.result != XEN_LEND_INSTALLED)
+            r->bad++;
+        r->rounds++;
+    }
+    return NULL;
+}
+
+static void *race_invalidate(void *arg)
+{
+    struct race *r = arg;
+    unsigned seed = r->seed;
+
+    while (!r->stop) {
+        unsigned i = rand_r(&seed) % N, n = 1 + rand_r(&seed) % (N - i);
+
+        switch (rand_r(&seed) % 4) {
+        case 0:
+            madvise(r->b->mem + i * PAGE, n * PAGE, MADV_DONTNEED);
+            break;
+        case 1:
+            madvise(r->b->mem + i * PAGE, n * PAGE, MADV_REMOVE);
+            break;
+        case 2:
+            mprotect(r->b->mem + i * PAGE, n * PAGE, PROT_READ);
+            mprotect(r->b->mem + i * PAGE, n * PAGE, PROT_READ | PROT_WRITE);
+            break;
+        default:
+            *(volatile uint64_t *)(r->b->mem + i * PAGE) = n;
+        }
+        r->rounds++;
+    }
+    return NULL;
+}
+
+static void races(void)
+{
+    struct bed b = bed(MEMFD, N, 0, false);
+    struct race r[4];
+    pthread_t t[4];
+    struct xen_lend_stats s;
+
+    for (int i = 0; i < 4; i++) {
+        r[i] = (struct race){ .b = &b, .seed = i + 1 };
+        pthread_create(&t[i], NULL, i < 3 ? race_resolve : race_invalidate, &r[i]);
+    }
+    sleep(3);
+    for (int i = 0; i < 4; i++)
+        r[i].stop = true;
+    for (int i = 0; i < 4; i++)
+        pthread_join(t[i], NULL);
+    s = stats(b.fd, b.id);
+    printf("# %lu resolves, %lu invalidating rounds, %llu retries, %llu notifier calls, slowest %llu us\n",
+           r[0].rounds + r[1].rounds + r[2].rounds, r[3].rounds, (unsigned long long)s.retries,
+           (unsigned long long)s.revokes, (unsigned long long)s.slowest_us);
+    /* A write may meet the moment of PROT_READ. */
+    ok(s.installs == 0 || s.installs >= s.installed, "counters agree after a race");
+    ok(r[0].rounds && r[1].rounds && r[2].rounds && r[3].rounds, "everybody got on");
+    is(DID(madvise(b.mem, b.len, MADV_REMOVE)), 0, "all taken away");
+    is_num(installed(b.fd, b.id), 0, "nothing is left");
+    unbed(&b);
+}
+
+int main(int argc, char **argv)
+{
+    arguments(argc, argv);
+    make_server(false);
+    kinds_of_memory();
+    ways_of_losing();
+    permissions();
+    reads_do_not_write();
+    zero_policy();
+    two_mappings();
+    processes();
+    slow_backing();
+    races();
+    unlink(scratch);
+    drop_server();
+    return done();
+}

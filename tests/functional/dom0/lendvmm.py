@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""For tests of the driver without QEMU: guests that nobody models devices for, and the programs of c/ that act as their VMM."""
+
+import os
+import re
+import subprocess
+
+from lendlab import Guest, LEND, Skip, note, run
+
+GFN = 0x100000                      # where leases go: above all RAM of a small guest
+
+
+def program(name):
+    path = f"{LEND}/tests/bin/{name}"
+    if not os.path.exists(path):
+        raise Skip(f"{name} is not in the payload")
+    return path
+
+
+class Paused(Guest):
+    """A PVH guest that never runs: enough where only the calls are tried, and there in no time."""
+
+    def __init__(self, name="paused", **kw):
+        super().__init__(name, **kw)
+        drop = ("vga", "usb", "serial", "nographic", "device_model")
+        self.config = "\n".join(line for line in self.config.replace('"hvm"', '"pvh"').splitlines()
+                                if not line.startswith(drop))
+
+    def start(self, timeout=60):
+        path = f"/tmp/{self.name}.cfg"
+        with open(path, "w") as out:
+            out.write(self.config)
+        run("xl", "create", "-p", path, timeout=timeout)
+        self.domid = int(run("xl", "domid", self.name))
+        return self
+
+
+class Server:
+    """lend_serve and its commands."""
+
+    def __init__(self, domid):
+        self.process = subprocess.Popen([program("lend_serve"), str(domid), hex(GFN)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.answer()
+
+    def answer(self):
+        text = []
+        while True:
+            line = self.process.stdout.readline()
+            if not line:
+                raise AssertionError(f"lend_serve ended with {self.process.wait()}")
+            if line.startswith("ok"):
+                return " ".join(text)
+            if line.startswith("error"):
+                raise AssertionError(f"lend_serve says: {line[6:].strip()}")
+            text.append(line.strip())
+
+    def do(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def stats(self):
+        text = self.do("stats").split()
+        return dict(zip(text[::2], map(int, text[1::2])))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.stdin.close()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def tap(name, domid, timeout):
+    """Run a program that prints TAP; every 'not ok' counts."""
+    done = subprocess.run([program(name), str(domid), hex(GFN)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    lines = done.stdout.splitlines()
+    print(done.stdout)
+    bad = [line for line in lines if line.startswith("not ok")]
+    good = [line for line in lines if line.startswith("ok")]
+    skipped = [line for line in good if "# SKIP" in line]
+    for line in lines:
+        if line.startswith("# "):
+            note(line[2:])
+    note(f"{len(good) - len(skipped)} right, {len(bad)} wrong, {len(skipped)} skipped")
+    for line in bad[:20]:
+        note(line)
+    assert done.returncode == 0 and not bad and re.search(r"^1\.\.\d+$", done.stdout, re.M), \
+        f"ended with {done.returncode}: {(bad or lines)[-1:]}"
+
+
+def no_kernel_complaints():
+    bad = [line for line in run("dmesg").splitlines()
+           if re.search(r"BUG: |WARNING: CPU|Oops|xen_lend: dom|blocked for more", line)]
+    assert not bad, bad[:5]
