@@ -256,7 +256,7 @@ int main(int argc, char **argv)
     int fd;
 
     arguments(argc, argv);
-    make_server(false);
+    make_server();
     bad_bind();
     fd = lend_bound();
     bad_lease(fd, mem, len);

@@ -550,7 +550,7 @@ static void races(void)
 int main(int argc, char **argv)
 {
     arguments(argc, argv);
-    make_server(false);
+    make_server();
     kinds_of_memory();
     ways_of_losing();
     permissions();

@@ -70,7 +70,7 @@ static void server_start(struct server *s)
     unsigned int vcpus = 0;
     void *addr = NULL;
 
-    make_server(true);
+    make_server();
     s->xce = xenevtchn_open(NULL, 0);
     if (!fmem || !s->xce || xendevicemodel_nr_vcpus(dmod, domid, &vcpus))
         die("looking at domain %u", domid);
@@ -78,6 +78,9 @@ static void server_start(struct server *s)
                                        XENMEM_resource_ioreq_server_frame_ioreq(0), 1, &addr, PROT_READ | PROT_WRITE, 0))
         die("mapping the ioreq page");
     s->page = addr;
+    /* Xen fills in the event channels on this occasion: the page has to be there. */
+    if (xendevicemodel_set_ioreq_server_state(dmod, domid, ioserv, 1))
+        die("enabling the ioreq server");
     s->vcpus = vcpus > 64 ? 64 : vcpus;
     for (unsigned i = 0; i < s->vcpus; i++) {
         s->port[i] = xenevtchn_bind_interdomain(s->xce, domid, s->page->vcpu_ioreq[i].vp_eport);

@@ -160,15 +160,13 @@ static inline uint64_t installed(int fd, uint32_t id)
     return stats(fd, id).installed;
 }
 
-static inline void make_server(bool enable)
+static inline void make_server(void)
 {
     dmod = xendevicemodel_open(NULL, 0);
     if (!dmod)
         die("xendevicemodel_open");
     if (xendevicemodel_create_ioreq_server(dmod, domid, 0, &ioserv))
         die("no ioreq server in domain %u", domid);
-    if (enable && xendevicemodel_set_ioreq_server_state(dmod, domid, ioserv, 1))
-        die("enabling the ioreq server");
 }
 
 static inline void drop_server(void)
