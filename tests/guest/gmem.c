@@ -5,10 +5,13 @@
  *   gmem GFN read PAGE COUNT           first 64-bit word of each page, in hex
  *   gmem GFN write PAGE COUNT VALUE    the first word of each page becomes VALUE + its number
  *   gmem GFN words PAGE COUNT          read every word; print the sum
+ *   gmem -c CPU ...                    on that CPU
  *
  * Ends with 7 if an access gets SIGBUS.
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,6 +36,18 @@ int main(int argc, char **argv)
     volatile unsigned char *mem;
     int fd;
 
+    if (argc > 2 && !strcmp(argv[1], "-c")) {
+        cpu_set_t set;
+
+        CPU_ZERO(&set);
+        CPU_SET(atoi(argv[2]), &set);
+        if (sched_setaffinity(0, sizeof(set), &set)) {
+            perror("going to that CPU");
+            return 2;
+        }
+        argc -= 2;
+        argv += 2;
+    }
     if (argc < 5) {
         fprintf(stderr, "usage: gmem GFN read|write|words PAGE COUNT [VALUE]\n");
         return 2;

@@ -46,7 +46,7 @@ static int do_fork(void)
 #define DID(call) ((call) < 0 ? errno : 0)
 
 static const char help[] =
-    "lease KIND PAGES [ro] [zero] [AROUND]  KIND: anon shared memfd file=PATH pfile=PATH dev=PATH\n"
+    "lease KIND PAGES [ro] [zero] [uc|wc] [AROUND]  KIND: anon shared memfd file=PATH pfile=PATH dev=PATH\n"
     "unlease | stats | prefault PAGE N [w] | quit\n"
     "fill PAGE N VALUE     first word of each page becomes VALUE + page\n"
     "read PAGE N           first words\n"
@@ -142,6 +142,10 @@ static void serve_lease(struct server *s, char **arg, int n)
             l.flags |= XEN_LEND_READONLY;
         else if (!strcmp(arg[i], "zero"))
             l.flags |= XEN_LEND_POLICY_ZERO;
+        else if (!strcmp(arg[i], "uc"))
+            l.memtype = XEN_LEND_MEMTYPE_UC;
+        else if (!strcmp(arg[i], "wc"))
+            l.memtype = XEN_LEND_MEMTYPE_WC;
         else
             l.around = strtoul(arg[i], NULL, 0);
     }
