@@ -52,9 +52,9 @@ class Machine:
             "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "EPYC,+svm,+npt,-monitor,-rdtscp",
             "-smp", str(cpus), "-m", str(memory), "-display", "none", "-nodefaults", "-no-reboot",
             "-kernel", xen + "/xen",
-            "-append", f"console=com1 com1=115200,8n1 dom0_mem={dom0_mem}M,max:{dom0_mem}M dom0_max_vcpus=2 "
-                       f"loglvl=all guest_loglvl=all noreboot {xen_args}",
-            "-initrd", f"{dom0}/vmlinuz console=hvc0 panic=1 loglevel=5 lend={mode},{dom0}/initrd.gz",
+            "-append", f"console=com1 com1=115200,8n1 dom0_mem={dom0_mem}M,max:{dom0_mem}M dom0_max_vcpus=1 "
+                       f"loglvl=all guest_loglvl=warning noreboot spec-ctrl=no xpti=no {xen_args}",
+            "-initrd", f"{dom0}/vmlinuz console=hvc0 panic=1 loglevel=5 mitigations=off lend={mode},{dom0}/initrd.gz",
             "-drive", disk.format(dom0 + "/dom0.img", "vda", "snapshot=on"),
             "-device", "virtio-blk-pci,drive=vda",
             "-drive", disk.format(payload + "/payload.img", "vdb", "readonly=on"),

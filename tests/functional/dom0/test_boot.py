@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The machine itself: Xen, dom0, a guest."""
 
-from lendlab import Guest, run
+from lendlab import Guest, limit, run
 
 
 def test_xen_is_up():
@@ -11,6 +11,7 @@ def test_xen_is_up():
     assert info["xen_major"] + "." + info["xen_minor"] == "4.20", info["xen_version"]
 
 
+@limit(240)
 def test_guest_boots():
     with Guest() as guest:
         assert guest.must("echo $((6 * 7))") == "42"

@@ -12,7 +12,7 @@ def test_device():
     assert scenario.leases_in_xen() == []
 
 
-@limit(150)
+@limit(240)
 def test_guest_reads_file():
     path, length, size = scenario.lent_copy()
     with scenario.borrower(path, size) as guest:
@@ -20,7 +20,7 @@ def test_guest_reads_file():
     scenario.healthy()
 
 
-@limit(150)
+@limit(240)
 def test_guest_writes_file():
     path, length, size = scenario.lent_copy()
     with scenario.borrower(path, size) as guest:
@@ -39,35 +39,35 @@ def taken(way, where="/lend"):
         os.unlink(path)
 
 
-@limit(200)
+@limit(300)
 def test_taken_by_write_back():
     taken(scenario.write_back)
 
 
-@limit(200)
+@limit(300)
 def test_taken_by_page_cache_drop():
     taken(scenario.page_cache_drop)
 
 
-@limit(200)
+@limit(300)
 def test_taken_by_hole_punch():
     figures = taken(scenario.hole_punch)
     assert figures["zero"] > 0, f"the guest never saw the hole: {figures}"
 
 
-@limit(200)
+@limit(300)
 def test_taken_by_swap():
     zram_swap()
     taken(scenario.swap_out, "/dev/shm")
 
 
-@limit(200)
+@limit(300)
 def test_taken_by_migration():
     figures = taken(scenario.migration, "/dev/shm")
     assert not figures["detail"].startswith("0 "), "compaction moved nothing"
 
 
-@limit(150)
+@limit(240)
 def test_steady_state_is_free():
     path = backing("lent", 4 << 20)
     with scenario.borrower(path, 4 << 20) as guest:
@@ -75,7 +75,7 @@ def test_steady_state_is_free():
     scenario.healthy()
 
 
-@limit(200)
+@limit(300)
 def test_qemu_killed_while_fault_pending():
     path, length, size = scenario.lent_copy()
     with scenario.borrower(path, size) as guest:
@@ -85,7 +85,7 @@ def test_qemu_killed_while_fault_pending():
         scenario.reads(guest, path, length)
 
 
-@limit(200)
+@limit(300)
 def test_guest_destroyed_while_fault_pending():
     path = backing("lent", 2 << 20)
     with scenario.borrower(path, 2 << 20) as guest:
