@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """For tests of the driver without QEMU: guests that nobody models devices for, and the programs of c/ that act as their VMM."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -73,6 +74,27 @@ class Server:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+@contextlib.contextmanager
+def swap(megabytes=128):
+    """Swap space in compressed memory."""
+    run("modprobe", "zram")
+    with open("/sys/block/zram0/disksize", "w") as size:
+        size.write(f"{megabytes}M")
+    run("mkswap", "/dev/zram0")
+    run("swapon", "/dev/zram0")
+    try:
+        yield
+    finally:
+        run("swapoff", "/dev/zram0", check=False)
+        with open("/sys/block/zram0/reset", "w") as reset:
+            reset.write("1")
+
+
+def vmstat(name):
+    with open("/proc/vmstat") as lines:
+        return next(int(line.split()[1]) for line in lines if line.split()[0] == name)
 
 
 def tap(name, domid, timeout):

@@ -16,3 +16,10 @@ def test_driver_exercise():
     with Paused() as guest:
         tap("lend_exercise", guest.domid, 120)
     no_kernel_complaints()
+
+
+@limit(180)
+def test_driver_fuzz():
+    with Paused() as guest:
+        tap("lend_fuzz", guest.domid, 150)
+    no_kernel_complaints()

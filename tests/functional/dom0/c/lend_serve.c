@@ -49,8 +49,9 @@ static const char help[] =
     "lease KIND PAGES [ro] [zero] [uc|wc] [AROUND]  KIND: anon shared memfd file=PATH pfile=PATH dev=PATH\n"
     "unlease | stats | prefault PAGE N [w] | quit\n"
     "fill PAGE N VALUE     first word of each page becomes VALUE + page\n"
+    "same PAGE N VALUE     first word of each page becomes VALUE\n"
     "read PAGE N           first words\n"
-    "munmap|remap|dontneed|remove|pageout|cold|free|ro|rw PAGE N\n"
+    "munmap|remap|dontneed|remove|pageout|cold|free|mergeable|ro|rw PAGE N\n"
     "punch PAGE N | truncate PAGES | pfill PAGE N VALUE   on the file (pfill: with pwrite)\n"
     "sync | fork | stall on|off    stall: faults are left unanswered\n";
 
@@ -164,6 +165,7 @@ static const struct {
     int advice;
 } advices[] = {
     { "dontneed", MADV_DONTNEED }, { "remove", MADV_REMOVE }, { "pageout", 21 }, { "cold", 20 }, { "free", MADV_FREE },
+    { "mergeable", MADV_MERGEABLE },
 };
 
 static int serve_change(struct server *s, char **arg, char *at, size_t len)
@@ -233,11 +235,11 @@ static bool serve_command(struct server *s, char *line)
         err = DID(ftruncate(s->b.file, page * PAGE));
     } else if ((page + count) * PAGE > s->b.len) {
         err = ERANGE;
-    } else if (!strcmp(arg[0], "fill") || !strcmp(arg[0], "pfill")) {
+    } else if (!strcmp(arg[0], "fill") || !strcmp(arg[0], "pfill") || !strcmp(arg[0], "same")) {
         for (unsigned long i = page; i < page + count; i++) {
-            uint64_t word = value + i;
+            uint64_t word = value + (arg[0][0] == 's' ? 0 : i);
 
-            if (arg[0][0] == 'f')
+            if (arg[0][0] != 'p')
                 *(volatile uint64_t *)(s->b.mem + i * PAGE) = word;
             else if (pwrite(s->b.file, &word, 8, i * PAGE) != 8)
                 err = errno;
