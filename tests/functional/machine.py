@@ -61,6 +61,8 @@ class Machine:
             "-device", "virtio-blk-pci,drive=vdb",
             "-drive", disk.format(self.scratch, "vdc", "discard=unmap"),
             "-device", "virtio-blk-pci,drive=vdc",
+            # memory of a device, without a page structure in dom0's Linux
+            "-object", "memory-backend-ram,id=vram,size=16M,share=on", "-device", "ivshmem-plain,memdev=vram",
             "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=agent,path={self.socket_path},server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=lend.agent",

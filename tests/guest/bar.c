@@ -8,7 +8,7 @@
  *   bar [-d N] read OFFSET             one 64-bit word, in hex
  *   bar [-d N] touch OFFSET [LENGTH]   read one byte of each page
  *   bar [-d N] pass COUNT              read every word COUNT times; say how long each pass took
- *   bar [-d N] hammer SECONDS          read and write all pages while dom0 pulls them away; see below
+ *   bar [-d N] hammer SECONDS [PAGES]  read and write the first PAGES (all) while dom0 takes them away; see below
  *
  * Hammer: page 0 is the control page, words
  *   [1] generation: every other page has this number or a higher one in its word 0
@@ -166,10 +166,10 @@ static void pass(unsigned long count)
     }
 }
 
-static int hammer(unsigned long seconds)
+static int hammer(unsigned long seconds, size_t pages)
 {
     volatile uint64_t *control = (volatile uint64_t *)bar;
-    size_t pages = size / PAGE, i;
+    size_t i;
     uint64_t *last = calloc(pages, sizeof(*last));
     uint64_t end = now_ns() + seconds * 1000000000ULL, rounds = 0, slowest = 0;
     uint64_t zero = 0, stale = 0, lost = 0, foreign = 0, epoch = control[2];
@@ -194,7 +194,7 @@ static int hammer(unsigned long seconds)
             slowest = took > slowest ? took : slowest;
             if (before != epoch || after != epoch || (before & 1)) {
                 /* holes are about: zeros are right, and our counters may go; the other values must still be current */
-                if (generation == 0 && tag == 0)
+                if (generation == 0)
                     zero++;
                 else if (tag != i)
                     foreign++;
@@ -265,8 +265,10 @@ int main(int argc, char **argv)
         printf("%016llx\n", *(volatile unsigned long long *)(bar + offset));
     } else if (!strcmp(command, "pass") && argc == 1) {
         pass(number(argv[0]));
-    } else if (!strcmp(command, "hammer") && argc == 1) {
-        return hammer(number(argv[0]));
+    } else if (!strcmp(command, "hammer") && argc >= 1) {
+        size_t pages = argc > 1 ? number(argv[1]) : size / PAGE;
+
+        return hammer(number(argv[0]), pages < size / PAGE ? pages : size / PAGE);
     } else {
         fprintf(stderr, "bar: '%s' is no command, or lacks something\n", command);
         return 2;

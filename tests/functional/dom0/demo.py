@@ -86,7 +86,7 @@ def story():
 
 def hammered(guest, path, title, way):
     start = time.monotonic()
-    seen = scenario.taken(guest, path, way, times=2)
+    seen = scenario.taken(guest, path, way)
     assert seen["stale"] == seen["lost"] == seen["foreign"] == 0, seen
     note(f"     {title}: {seen['revoked']} pages revoked, {seen['faults']} faults, guest went round {seen['rounds']} times"
          + (f", saw {seen['zero']} empty pages" if seen["zero"] else "")

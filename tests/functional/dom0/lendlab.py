@@ -181,12 +181,6 @@ def frames(pid, path):
     return [entry & ((1 << 55) - 1) if entry >> 63 else 0 for entry in entries]
 
 
-def meminfo(name):
-    """A figure of /proc/meminfo in KiB."""
-    with open("/proc/meminfo") as info:
-        return next(int(line.split()[1]) for line in info if line.startswith(name + ":"))
-
-
 def zram_swap(mib=256):
     """A swap device on zram; the same one if it is on already."""
     with open("/proc/swaps") as swaps:

@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 
-from lendlab import (DATA, Guest, ask, domains, frames, ivshmem, madvise, mapped, meminfo, punch, run, sha256,
+from lendlab import (DATA, Guest, ask, domains, frames, ivshmem, madvise, mapped, punch, run, sha256,
                      wait_for, xen_log)
 
 MIB = 1 << 20
@@ -84,27 +84,29 @@ class Hammer:
     """Runs `bar hammer` in the guest (see tests/guest/bar.c): every page has a number that only grows; page 0 says which
     number every other page must have reached. Sees to it that the guest goes on, and never sees an old number."""
 
-    def __init__(self, guest, path, seconds=60):
+    def __init__(self, guest, path, pages, seconds=60):
         self.guest, self.path = guest, path
-        self.size = os.path.getsize(path)
-        self.pages = self.size // PAGE
+        self.pages = pages
         self.generation = 0
         self.seconds = seconds
 
+    # by read and write, not by a mapping that stays: a page with two mappings cannot be paged out
+
     def put(self, index, word, value):
-        at = index * PAGE + word * 8
-        self.memory[at:at + 8] = value.to_bytes(8, "little")
+        os.pwrite(self.fd, value.to_bytes(8, "little"), index * PAGE + word * 8)
 
     def get(self, index, word):
-        at = index * PAGE + word * 8
-        return int.from_bytes(self.memory[at:at + 8], "little")
+        return int.from_bytes(os.pread(self.fd, 8, index * PAGE + word * 8), "little")
 
     def write_pages(self):
-        """A new number in every page, and then the order that no page may be older."""
+        """A new number in every page, through another mapping, and then the order that no page may be older."""
         self.generation += 1
-        for index in range(1, self.pages):
-            self.put(index, 1, index)
-            self.put(index, 0, self.generation)
+        with mapped(self.path) as memory:
+            words = memoryview(memory).cast("Q")
+            for index in range(1, self.pages):
+                words[index * PAGE // 8 + 1] = index
+                words[index * PAGE // 8] = self.generation
+            words.release()
         self.put(0, 1, self.generation)
 
     def rounds(self):
@@ -120,11 +122,10 @@ class Hammer:
         self.put(0, 2, self.get(0, 2) + 1)
 
     def __enter__(self):
-        self.context = mapped(self.path)
-        self.memory = self.context.__enter__()
-        self.memory[0:PAGE] = bytes(PAGE)
+        self.fd = os.open(self.path, os.O_RDWR)
+        os.pwrite(self.fd, bytes(PAGE), 0)
         self.write_pages()
-        self.serial = self.guest.send(f"bar hammer {self.seconds}")
+        self.serial = self.guest.send(f"bar hammer {self.seconds} {self.pages}")
         self.goes_on()
         return self
 
@@ -136,13 +137,13 @@ class Hammer:
                 assert code == 0, f"the guest saw wrong bytes: {text}"
                 self.figures = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", text)}
         finally:
-            self.context.__exit__(None, None, None)
+            os.close(self.fd)
 
 
-def taken(guest, path, way, times=3):
-    """dom0 takes the pages away by `way`(guest, hammer) while the guest reads and writes all of them."""
+def taken(guest, path, way, times=2, pages=96):
+    """dom0 takes the pages away by `way`(guest, hammer) while the guest reads and writes them."""
     before = guest.lease()
-    with Hammer(guest, path) as hammer:
+    with Hammer(guest, path, pages) as hammer:
         detail = ""
         for _ in range(times):
             detail = way(guest, hammer) or detail
@@ -170,7 +171,7 @@ def page_cache_drop(guest, hammer):
 def hole_punch(guest, hammer):
     """fallocate(PUNCH_HOLE), then new data through another mapping"""
     hammer.holes()
-    punch(hammer.path, PAGE, hammer.size - PAGE)
+    punch(hammer.path, PAGE, (hammer.pages - 1) * PAGE)
     hammer.goes_on(1)
     hammer.write_pages()
     hammer.holes()
@@ -179,24 +180,31 @@ def hole_punch(guest, hammer):
 
 def swap_out(guest, hammer):
     """MADV_PAGEOUT on shared memory: pages go to swap on zram"""
-    before = meminfo("SwapFree")
+    def swapped():
+        with open("/proc/vmstat") as stat:
+            return next(int(line.split()[1]) for line in stat if line.startswith("pswpout "))
+
+    before = swapped()
     madvise(guest.dm_pid(), hammer.path, 21)
-    pages = sum(1 for frame in frames(guest.dm_pid(), hammer.path) if not frame)
-    return f"{pages} pages out at once, swap used {(meminfo('SwapTotal') - before) // 1024} MiB before"
+    written = swapped() - before
+    assert written, "nothing was swapped out"
+    return f"{written} pages written to swap"
 
 
 def migration(guest, hammer):
-    """compaction: the kernel copies pages to other frames"""
-    before = frames(guest.dm_pid(), hammer.path)
-    moved = 0
-    for _ in range(5):
-        with open("/proc/sys/vm/compact_memory", "w") as compact:
-            compact.write("1")
-        after = frames(guest.dm_pid(), hammer.path)
-        moved = sum(1 for old, new in zip(before, after) if old and new and old != new)
-        if moved:
-            break
-    return f"{moved} pages have another frame"
+    """the kernel copies pages to other frames and frees the old ones: compaction, and soft-offlining of 16 of them"""
+    pid = guest.dm_pid()
+    before = frames(pid, hammer.path)[:hammer.pages]
+    with open("/proc/sys/vm/compact_memory", "w") as compact:
+        compact.write("1")
+    middle = frames(pid, hammer.path)[:hammer.pages]
+    for frame in [frame for frame in middle if frame][:16]:
+        with open("/sys/devices/system/memory/soft_offline_page", "w") as offline:
+            offline.write(str(frame * PAGE))
+    after = frames(pid, hammer.path)[:hammer.pages]
+    moved = [sum(1 for old, new in zip(*pair) if old and new != old) for pair in ((before, middle), (middle, after))]
+    assert moved[1], "soft-offlining moved nothing"
+    return f"compaction moved {moved[0]}, soft-offlining {moved[1]} pages"
 
 
 # ---- 4. steady state ----------------------------------------------------------
