@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""QEMU as the lender, on the real stack: what the qtest lane checks against a stand-in for Xen, once more where it matters."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import time
+
+import scenario
+from lendlab import DATA, Guest, backing, ivshmem, limit, note, wait_for
+
+MIB = 1 << 20
+PAGE = 4096
+FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
+
+
+def sha256_file(path, length):
+    with open(path, "rb") as data:
+        return hashlib.sha256(data.read(length)).hexdigest()
+
+
+def of_guest(guest, offset, length, timeout=60):
+    return guest.must(f"bar cat {offset} {length} | sha256sum", timeout=timeout).split()[0]
+
+
+@limit(150)
+def test_monitor():
+    """Both monitors tell the same, and their figures fit what the guest did."""
+    path = backing("lent", MIB)
+    with Guest(args=ivshmem(path, "1M")) as guest:
+        before = guest.lease()
+        assert before["size"] == MIB and not before["readonly"] and before["policy"] == "fault", before
+        assert of_guest(guest, 0, MIB) == sha256_file(path, MIB)
+        after = guest.lease()
+        assert after["installed"] == MIB and after["installs"] >= MIB // PAGE, after
+        assert after["answered"] >= 1 and after["answered"] == after["faults"], after
+        assert after["waiting"] == 0 and after["failed"] == 0 and after["slowest-answer"] > 0, after
+        text = guest.hmp("info xen-lend")
+        assert "lending: on" in text and f"gfn {after['gfn']:#x} " in text, text
+        note(f"1 MiB read with {after['faults']} faults, slowest answer {after['slowest-answer']} us")
+    scenario.healthy()
+
+
+@limit(150)
+def test_lend_off():
+    """Switched off by the toolstack's means: no lease, the same bytes, one emulated access each."""
+    path = backing("lent", MIB)
+    with Guest(args=ivshmem(path, "1M") + ["-machine", "xen-lend=off"]) as guest:
+        info = guest.qmp("query-xen-lend")
+        assert not info["available"] and "lend=off" in info["reason"] and not info["leases"], info
+        assert scenario.leases_in_xen() == []
+        assert of_guest(guest, 0, 16 * PAGE, 100) == sha256_file(path, 16 * PAGE)
+        guest.must("bar write 8192 'by hand'")
+        assert scenario.read_file(path, 8192, 7) == b"by hand"
+    scenario.healthy()
+
+
+def any_backend(backend):
+    """Memory of QEMU's that has no file: what the guest writes stays, and is the same for QEMU's own eyes."""
+    device = ["-object", f"{backend},id=lm,size=1M", "-device", "ivshmem-plain,memdev=lm"]
+    with Guest(args=device) as guest:
+        gpa = guest.lease()["gfn"] * PAGE
+        guest.must("bar write 12288 'kept here'")
+        assert guest.must("bar cat 12288 9") == "kept here"
+        text = guest.hmp(f"xp /9cb {gpa + 12288:#x}")
+        assert "'k'" in text and "'p'" in text, text
+        assert guest.lease()["installs"] > 0
+    scenario.healthy()
+
+
+@limit(150)
+def test_backend_memfd():
+    any_backend("memory-backend-memfd")
+
+
+@limit(150)
+def test_backend_ram_private():
+    any_backend("memory-backend-ram,share=off")
+
+
+@limit(150)
+def test_backend_ram_shared():
+    any_backend("memory-backend-ram,share=on")
+
+
+@limit(150)
+def test_backend_file_private():
+    """A private mapping of a file: copied on write, page by page, under the guest."""
+    path = backing("lent", MIB)
+    whole = sha256_file(path, MIB)
+    args = ["-object", f"memory-backend-file,id=lm,size=1M,mem-path={path},share=off", "-device", "ivshmem-plain,memdev=lm"]
+    with Guest(args=args) as guest:
+        assert of_guest(guest, 0, MIB) == whole
+        guest.must("bar write 8192 'mine alone'")
+        assert guest.must("bar cat 8192 10") == "mine alone"
+        assert sha256_file(path, MIB) == whole
+        assert of_guest(guest, 16384, MIB - 16384) == hashlib.sha256(scenario.read_file(path, 16384)).hexdigest()
+    scenario.healthy()
+
+
+@limit(150)
+def test_readonly():
+    """A read-only file: the guest's writes are dropped, as with any ROM, and the file stays as it is."""
+    path = backing("lent", MIB)
+    whole = sha256_file(path, MIB)
+    os.chmod(path, 0o444)
+    args = ["-object", f"memory-backend-file,id=lm,size=1M,mem-path={path},share=on,readonly=on",
+            "-device", "ivshmem-plain,memdev=lm"]
+    with Guest(args=args) as guest:
+        assert guest.lease()["readonly"]
+        assert of_guest(guest, 0, MIB) == whole
+        guest.run("bar write 8192 'not here'")
+        assert of_guest(guest, 0, MIB) == whole
+        assert sha256_file(path, MIB) == whole
+    scenario.healthy()
+
+
+@contextlib.contextmanager
+def frozen(path=DATA):
+    """The file system accepts no writes meanwhile: whoever makes a clean page writable waits."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, FIFREEZE, 0)
+        try:
+            yield
+        finally:
+            fcntl.ioctl(fd, FITHAW, 0)
+    finally:
+        os.close(fd)
+
+
+def percentiles(times):
+    times = sorted(times)
+    return times[len(times) // 2], times[int(len(times) * 0.99)]
+
+
+def monitor_times(guest, seconds):
+    """How long QEMU's main loop takes to answer, in milliseconds; one connection, many questions."""
+    import json
+    import socket
+    times = []
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.settimeout(20)
+        sock.connect(guest.qmp_path)
+        with sock.makefile("rw", encoding="utf-8") as pipe:
+            pipe.readline()
+            for request in ["qmp_capabilities"] + ["query-status"] * 100000:
+                start = time.monotonic()
+                pipe.write(json.dumps({"execute": request}) + "\n")
+                pipe.flush()
+                while "return" not in json.loads(pipe.readline()):
+                    pass
+                times.append((time.monotonic() - start) * 1000)
+                seconds -= time.monotonic() - start + 0.005
+                if seconds < 0:
+                    break
+                time.sleep(0.005)
+    return times
+
+
+def leave_second_cpu(guest):
+    """A vCPU that waits for a page does nothing else: keep everything the guest needs off it."""
+    guest.run("echo 1 >/sys/devices/virtual/workqueue/cpumask; for i in /proc/irq/*/smp_affinity; do echo 1 >$i; done;"
+              "for p in /proc/[0-9]*; do taskset -p 1 ${p#/proc/}; done >/dev/null 2>&1")
+
+
+def waits_for_page(guest):
+    """The guest starts to write to a clean page, on its second vCPU, and waits."""
+    leave_second_cpu(guest)
+    guest.must("(taskset 2 bar write 8192 'thawed' && echo done >/tmp/wrote) >/dev/null 2>&1 </dev/null &")
+    wait_for("the guest waiting for a page", lambda: guest.lease()["waiting"] == 1, 10)
+
+
+@limit(200)
+def test_slow_page():
+    """A page takes 5 s: the main loop does not feel it, the other vCPU goes on with devices and pages of its own."""
+    path = backing("lent", MIB)
+    with Guest(args=ivshmem(path, "1M"), vcpus=2) as guest:
+        guest.must("bar touch 0 1048576")
+        before = percentiles(monitor_times(guest, 4))
+        with frozen():
+            waits_for_page(guest)
+            start = time.monotonic()
+            during = percentiles(monitor_times(guest, 4))
+            # a configuration space that QEMU emulates, a page that is there
+            guest.must("cat /sys/bus/pci/devices/*/config >/dev/null")
+            guest.must("bar cat 65536 8 >/dev/null")
+            time.sleep(max(0, 5 - (time.monotonic() - start)))
+            assert guest.lease()["waiting"] == 1
+        wait_for("the guest's write", lambda: guest.run("test -e /tmp/wrote")[0] == 0, 20)
+        assert scenario.read_file(path, 8192, 6) == b"thawed"
+        slowest = guest.lease()["slowest-answer"]
+        assert slowest > 4_000_000, slowest
+        note(f"main loop's answers, median and 99th percentile: {before[0]:.1f} and {before[1]:.1f} ms before, "
+             f"{during[0]:.1f} and {during[1]:.1f} ms during a fault of {slowest / 1e6:.1f} s")
+        assert during[1] < 1000, (before, during)
+    scenario.healthy()
+
+
+@limit(200)
+def test_bar_moves_while_waiting():
+    """The guest switches the BAR off while one of its vCPUs waits for a page of it. Nobody waits for the page but that vCPU."""
+    path = backing("lent", MIB)
+    with Guest(args=ivshmem(path, "1M"), vcpus=2) as guest:
+        guest.must("bar touch 0 1048576")
+        dev = guest.must("grep -l 0x1110 /sys/bus/pci/devices/*/device").rsplit("/", 1)[0]
+        with frozen():
+            waits_for_page(guest)
+            # command register: memory decoding off
+            guest.must(f"printf '\\000\\000' | dd of={dev}/config bs=1 seek=4 conv=notrunc 2>/dev/null", 10)
+            wait_for("the lease to end", lambda: not guest.leases(), 10)
+            assert scenario.leases_in_xen() == []
+            guest.must(f"printf '\\003\\000' | dd of={dev}/config bs=1 seek=4 conv=notrunc 2>/dev/null", 10)
+            wait_for("a new lease", lambda: len(guest.leases()) == 1, 10)
+        wait_for("the guest's write", lambda: guest.run("test -e /tmp/wrote")[0] == 0, 20)
+        assert scenario.read_file(path, 8192, 6) == b"thawed"
+    scenario.healthy()
+
+
+@limit(200)
+def test_paused_while_waiting():
+    """The domain is paused, and QEMU stopped, while a page is on its way."""
+    path = backing("lent", MIB)
+    with Guest(args=ivshmem(path, "1M"), vcpus=2) as guest:
+        guest.must("bar touch 0 1048576")
+        with frozen():
+            waits_for_page(guest)
+            scenario.run("xl", "pause", guest.name)
+            guest.qmp("stop")
+        wait_for("the answer", lambda: guest.lease()["waiting"] == 0, 20)
+        guest.qmp("cont")
+        scenario.run("xl", "unpause", guest.name)
+        wait_for("the guest's write", lambda: guest.run("test -e /tmp/wrote")[0] == 0, 20)
+        assert scenario.read_file(path, 8192, 6) == b"thawed"
+    scenario.healthy()
+
+
+@limit(200)
+def test_quit_while_waiting():
+    """QEMU ends in an orderly way although a page is on its way."""
+    path = backing("lent", MIB)
+    with Guest(args=ivshmem(path, "1M"), vcpus=2) as guest:
+        guest.must("bar touch 0 1048576")
+        pid = guest.dm_pid()
+        with frozen():
+            waits_for_page(guest)
+            with contextlib.suppress(AssertionError, ValueError, OSError):
+                guest.qmp("quit")
+            # a task in the middle of a page fault cannot die before that ends, but the leases can
+            wait_for("the leases to end", lambda: scenario.leases_in_xen() == [], 10)
+        wait_for("the end of QEMU", lambda: not os.path.exists(f"/proc/{pid}/status")
+                 or "Z" in open(f"/proc/{pid}/stat").read().split()[2], 20)
+        guest.destroy()
+    scenario.healthy()
