@@ -5,7 +5,7 @@ import os
 import time
 
 import scenario
-from lendlab import backing, note, zram_swap
+from lendlab import Guest, backing, ivshmem, note, zram_swap
 
 TOTAL = {"leases": 0, "faults": 0, "installs": 0, "revokes": 0, "revoked": 0}
 
@@ -40,9 +40,12 @@ def story():
     path, length, size = scenario.lent_copy()
     note(f"dom0 has a copy of {scenario.DEBIAN_FILE}, {length} bytes, on an ext4 disk. QEMU maps it (memory-backend-file,")
     note(f"share=on) behind an unmodified ivshmem-plain device: BAR 2, {size >> 20} MiB. Nothing of it is pinned.")
+    note("A second such device has 2 MiB of a file on tmpfs, that is of dom0's shared memory, which can go to swap on zram.")
+    zram_swap()
+    shared = backing("shared", 2 << 20, "/dev/shm")
     note("")
     with Step("0. xl create: Debian's kernel as an HVM guest"):
-        guest = scenario.borrower(path, size).start()
+        guest = Guest("borrower", args=ivshmem(path, f"{size >> 20}M") + ivshmem(shared, "2M", "shm")).start()
     with Step("1. the guest reads the file through the BAR and makes its SHA-256") as step:
         seen = scenario.reads(guest, path, length)
         step.say(f"guest and dom0: {seen['sha256']}")
@@ -59,20 +62,15 @@ def story():
                 ("c. hole punch, then new data", scenario.hole_punch))
         for title, way in ways:
             hammered(guest, path, title, way)
-    count(guest)
-    guest.close()
-    zram_swap()
-    path = backing("lent", 2 << 20, "/dev/shm")
-    with Step("5. the same with shared memory of dom0's behind the BAR"):
-        guest = scenario.borrower(path, 2 << 20, name="shm").start()
-        hammered(guest, path, "a. swap to zram", scenario.swap_out)
-        hammered(guest, path, "b. migration to other frames", scenario.migration)
+    with Step("5. the same with the shared memory"):
+        hammered(guest, shared, "a. swap to zram", scenario.swap_out, device=1)
+        hammered(guest, shared, "b. migration to other frames", scenario.migration, device=1)
     count(guest)
     with Step("6. a page is out, the guest waits for it; QEMU is killed by SIGKILL; the guest is destroyed") as step:
         scenario.killed_while_waiting(guest, path)
         step.say("no domain left, no lease left in Xen, no complaint in any log")
     guest.close()
-    os.unlink(path)
+    os.unlink(shared)
     path, length, size = scenario.lent_copy()
     with Step("7. a new guest starts and reads the file"):
         with scenario.borrower(path, size, name="again") as guest:
@@ -84,9 +82,9 @@ def story():
          f"revocations {TOTAL['revokes']}, pages revoked {TOTAL['revoked']}; stale reads 0, lost writes 0")
 
 
-def hammered(guest, path, title, way):
+def hammered(guest, path, title, way, device=0):
     start = time.monotonic()
-    seen = scenario.taken(guest, path, way)
+    seen = scenario.taken(guest, path, way, device=device)
     assert seen["stale"] == seen["lost"] == seen["foreign"] == 0, seen
     note(f"     {title}: {seen['revoked']} pages revoked, {seen['faults']} faults, guest went round {seen['rounds']} times"
          + (f", saw {seen['zero']} empty pages" if seen["zero"] else "")

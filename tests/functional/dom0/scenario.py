@@ -84,8 +84,8 @@ class Hammer:
     """Runs `bar hammer` in the guest (see tests/guest/bar.c): every page has a number that only grows; page 0 says which
     number every other page must have reached. Sees to it that the guest goes on, and never sees an old number."""
 
-    def __init__(self, guest, path, pages, seconds=60):
-        self.guest, self.path = guest, path
+    def __init__(self, guest, path, pages, device=0, seconds=60):
+        self.guest, self.path, self.device = guest, path, device
         self.pages = pages
         self.generation = 0
         self.seconds = seconds
@@ -125,7 +125,7 @@ class Hammer:
         self.fd = os.open(self.path, os.O_RDWR)
         os.pwrite(self.fd, bytes(PAGE), 0)
         self.write_pages()
-        self.serial = self.guest.send(f"bar hammer {self.seconds} {self.pages}")
+        self.serial = self.guest.send(f"bar -d {self.device} hammer {self.seconds} {self.pages}")
         self.goes_on()
         return self
 
@@ -140,17 +140,18 @@ class Hammer:
             os.close(self.fd)
 
 
-def taken(guest, path, way, times=2, pages=96):
+def taken(guest, path, way, times=2, pages=96, device=0):
     """dom0 takes the pages away by `way`(guest, hammer) while the guest reads and writes them."""
-    before = guest.lease()
-    with Hammer(guest, path, pages) as hammer:
+    name = "shm" if device else "lm"
+    before = guest.lease(name)
+    with Hammer(guest, path, pages, device) as hammer:
         detail = ""
         for _ in range(times):
             detail = way(guest, hammer) or detail
             hammer.goes_on(1)
             hammer.write_pages()
             hammer.goes_on(1)
-    after = guest.lease()
+    after = guest.lease(name)
     revoked = after["revoked"] - before["revoked"]
     assert revoked > 0, f"no page was revoked: {before} {after}"
     return dict(hammer.figures, revoked=revoked, faults=after["faults"] - before["faults"], detail=detail)
