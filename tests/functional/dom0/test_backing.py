@@ -98,19 +98,25 @@ def test_backing_failures():
 
 @limit(240)
 def test_backing_that_stalls():
-    """One vCPU waits for a page; the other one runs; then the page comes."""
-    with Guest(vcpus=2) as guest, Server(guest.domid) as server:
+    """A vCPU waits for a page that does not come. Dom0 and the lender go on, revokes too; then the page comes, with what is in it
+    by then. (That other vCPUs go on is not tried here: with a guest of two vCPUs the emulated machine's clock jumps.)"""
+    with Guest() as guest, Server(guest.domid) as server:
         server.do("lease memfd 64")
         server.do("fill 0 64 0x1000")
+        assert words(guest, 0, 1) == [0x1000]
+        server.do("punch 32 32")
         server.do("stall on")
-        guest.must(f"(gmem -c 1 {GFN:#x} read 5 1 >/tmp/stalled; echo done >>/tmp/stalled) & sleep 1")
+        waiting = guest.send(f"gmem {GFN:#x} read 40 1; gmem {GFN:#x} read 0 1")
+        time.sleep(3)
+        assert server.stats()["faults"] >= 2, server.stats()
         begin = time.monotonic()
-        for _ in range(5):
-            assert guest.must("echo $((6 * 7))") == "42"
-        note(f"five commands in {time.monotonic() - begin:.1f} s while a vCPU waits")
-        assert "done" not in guest.must("cat /tmp/stalled")
+        server.do("remove 0 64")
+        took = time.monotonic() - begin
+        assert server.stats()["installed"] == 0, server.stats()
+        note(f"a revoke while the vCPU waits: {took * 1000:.0f} ms")
+        server.do("fill 0 64 0x2000")
         server.do("stall off")
-        guest.must("for i in 1 2 3 4 5 6 7 8 9 10; do grep -q done /tmp/stalled && break; sleep 1; done")
-        assert guest.must("cat /tmp/stalled").split() == ["1005", "done"], guest.must("cat /tmp/stalled")
+        code, text = guest.collect(waiting)
+        assert (code, text.split()) == (0, ["2028", "2000"]), (code, text)
         server.do("unlease")
     no_kernel_complaints()

@@ -81,8 +81,10 @@ static void one_call(struct thread *t)
     static const unsigned char often[] = { 0, 1, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4 };
     unsigned nr = often[rnd(t, ARRAY_SIZE(often))];
     uint64_t page = rnd(t, MEM / PAGE);
-    int fd = files[rnd(t, FILES)], err;
-    static _Atomic uint32_t id;
+    static _Atomic uint32_t ids[FILES];
+    unsigned which = rnd(t, FILES);
+    uint32_t id = ids[which];
+    int fd = files[which], err;
 
     switch (nr) {
     case 0:
@@ -116,7 +118,7 @@ static void one_call(struct thread *t)
     a.b.size = maybe(t, _IOC_SIZE(cmds[nr]));
     err = ioctl(fd, cmds[nr], rnd(t, 50) ? (void *)&a : (void *)strange(t)) < 0 ? errno : 0;
     if (nr == 1 && !err)
-        id = a.l.id;
+        ids[which] = a.l.id;
     __atomic_add_fetch(&counts[nr], 1, __ATOMIC_RELAXED);
     if (!err)
         __atomic_add_fetch(&good[nr], 1, __ATOMIC_RELAXED);
