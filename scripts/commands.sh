@@ -131,10 +131,9 @@ cmd_apply() {
     . "$TOP/scripts/source.sh"
     . "$TOP/scripts/overlay.sh"
     case $2 in
-        qemu|xen|linux) "overlay_$2" "$3" ;;
+        qemu|xen|linux) apply_to "$2" "$3" ;;
         *) die "'$2' is not qemu, xen or linux" ;;
     esac
-    say "done: $3"
 }
 
 cmd_clean() {

@@ -58,22 +58,21 @@ out() { printf '%s\n' "$LEND_CACHE/out/$1"; }
 
 # ---- timed steps ------------------------------------------------------------
 
-# step NAME TEXT CMD...: run CMD with its output in logs/NAME.log; say what, how long it took last time, how long now
+# step NAME TEXT CMD...: run CMD with its output in logs/NAME.log; say what, how long it took last time, how far it is
 step() {
     step_name=$1 step_text=$2; shift 2
     mkdir -p "$LOGS" "$LEND_CACHE/times"
     step_log=$LOGS/$step_name.log
     step_last=$(cat "$LEND_CACHE/times/$step_name" 2>/dev/null || :)
-    say "-- $step_text${step_last:+ (last time $step_last s)}"
+    say "-- $step_text (${step_last:+last time $step_last s; }log: $step_log)"
     step_t0=$(date +%s)
-    step_tick=
-    if [ -t 2 ]; then
-        ( while sleep 1 && kill -0 $$ 2>/dev/null; do printf '\r   %s s%s ' $(($(date +%s) - step_t0)) "${step_last:+ of about $step_last}" >&2; done ) 9>&- &
-        step_tick=$!
-    fi
+    : >"$step_log"
+    step_ticker "$step_log" "$step_last" &
+    step_tick=$!
     step_rc=0
     "$@" >"$step_log" 2>&1 </dev/null || step_rc=$?
-    if [ -n "$step_tick" ]; then kill "$step_tick" 2>/dev/null || :; wait "$step_tick" 2>/dev/null || :; printf '\r\033[K' >&2; fi
+    kill "$step_tick" 2>/dev/null || :; wait "$step_tick" 2>/dev/null || :
+    [ ! -t 2 ] || printf '\r\033[K' >&2
     step_t1=$(($(date +%s) - step_t0))
     if [ $step_rc -ne 0 ]; then
         say "   failed after $step_t1 s; the end of $step_log:"
@@ -83,6 +82,19 @@ step() {
     fi
     printf '%s\n' "$step_t1" >"$LEND_CACHE/times/$step_name"
     say "   done in $step_t1 s"
+}
+
+# step_ticker LOG LAST: while a step runs, the seconds gone and what ninja says of its progress: each second in a terminal,
+# else a line every 30 s
+step_ticker() {
+    exec 9>&-
+    tick=30 tick_start=$(date +%s)
+    [ ! -t 2 ] || tick=1
+    while sleep $tick >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+        tick_done=$(tail -c 400 "$1" | sed -n 's/^\(\[[0-9]*\/[0-9]*\]\).*/, \1 files/p' | tail -n 1)
+        tick_text="   $(($(date +%s) - tick_start)) s${2:+ of about $2}$tick_done"
+        if [ -t 2 ]; then printf '\r%s \033[K' "$tick_text" >&2; else say "$tick_text"; fi
+    done
 }
 
 # step_hint LOG: one line of advice for the failures people meet

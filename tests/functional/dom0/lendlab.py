@@ -373,9 +373,10 @@ def load(name):
 
 
 def clean():
-    """Between tests: no guest is left, whatever the test did."""
+    """Between tests: no guest and no device model is left, whatever the test did."""
     for name in domains():
         subprocess.run(["xl", "destroy", name], stdin=subprocess.DEVNULL, timeout=30)
+    subprocess.run(["pkill", "-KILL", "-f", QEMU], stdin=subprocess.DEVNULL)
 
 
 def main():

@@ -250,13 +250,17 @@ def killed_while_waiting(guest, path):
 
 
 def destroyed_while_waiting(guest, path):
-    """As above, but the guest is destroyed while QEMU is stopped, not dead."""
+    """As above, but the guest is destroyed while QEMU is stopped, not dead. A stopped QEMU holds mappings of the guest's RAM and
+    so the dead domain, as it would without lending; but no lease of it is left."""
     pid = guest.dm_pid()
     punch(path, 0, os.path.getsize(path))
     os.kill(pid, 19)
     guest.send("bar touch 0 4096")
     time.sleep(1)
     run("xl", "destroy", guest.name, check=False, timeout=60)
+    wait_for("end of all leases", lambda: not leases_in_xen(), 20, pause=1)
+    assert os.path.exists(f"/proc/{pid}"), "QEMU is gone already"
+    os.kill(pid, 9)
     return healthy()
 
 
