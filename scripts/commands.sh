@@ -29,7 +29,7 @@ END
 lanes() { for lane in $LANES; do [ ! -x "$TOP/tests/$lane/run" ] || echo "$lane"; done; }
 default_lanes() { for lane in $DEFAULT_LANES; do [ ! -x "$TOP/tests/$lane/run" ] || echo "$lane"; done; }
 
-ready() { need_root "$@"; check_host; export LEND_CACHE LEND_JOBS; }
+ready() { need_root "$@"; check_host; host_packages; export LEND_CACHE LEND_JOBS; }
 
 cmd_build() {
     ready "$@"

@@ -28,10 +28,10 @@ need_space() {
 }
 
 host_packages() {
-    command -v mmdebstrap >/dev/null && [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] && return
-    step host "installing mmdebstrap on the host" sh -ec '
+    command -v mmdebstrap >/dev/null && command -v mount >/dev/null && [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] && return
+    step host "installing mmdebstrap and what it needs on the host" sh -ec '
         apt-get update
-        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends mmdebstrap debian-archive-keyring ca-certificates'
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends mmdebstrap mount debian-archive-keyring ca-certificates'
 }
 
 # mirror: the Debian mirror, from LEND_MIRROR or else from the configuration of the host's apt

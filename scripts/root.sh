@@ -13,7 +13,6 @@ build_root() {
 make_root() {
     [ -e "$(root_dir)" ] && return
     need_space 8000
-    host_packages
     root_mirror=$(mirror) || exit 1
     root_tmp=$(new_dir root)
     step root "making the build root (Debian $SUITE)" debootstrap_root
