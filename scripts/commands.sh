@@ -74,7 +74,9 @@ cmd_test() {
     for lane in ${wanted:-$(default_lanes)}; do
         # the parts a lane needs are named in its run script
         lane_parts=$(sed -n 's/^# parts: *//p' "$TOP/tests/$lane/run")
-        if [ -n "$list" ]; then in_root "$TOP/tests/$lane/run" --list "$pattern" | sed "s/^/$lane  /"; continue; fi
+        names=$(in_root "$TOP/tests/$lane/run" --list "$pattern")
+        [ -n "$names" ] || continue
+        if [ -n "$list" ]; then echo "$names" | sed "s/^/$lane  /"; continue; fi
         lane_dir=$(run_dir "$lane")
         lane_rc=0
         with_parts "$lane_parts" LANE_DIR="$lane_dir" "$TOP/tests/$lane/run" "$pattern" || lane_rc=$?
