@@ -130,8 +130,7 @@ cmd_shell() {
 cmd_apply() {
     [ $# -eq 3 ] || die "usage: ./lend apply qemu|xen|linux TREE"
     [ -d "$3" ] || die "no directory '$3'"
-    . "$TOP/scripts/source.sh"
-    . "$TOP/scripts/overlay.sh"
+    . "$TOP/scripts/apply.sh"
     case $2 in
         qemu|xen|linux) apply_to "$2" "$3" ;;
         *) die "'$2' is not qemu, xen or linux" ;;
