@@ -9,6 +9,7 @@ import time
 
 import scenario
 from lendlab import DATA, Guest, backing, ivshmem, limit, note, wait_for
+from lendvmm import Paused, tap
 
 MIB = 1 << 20
 PAGE = 4096
@@ -253,3 +254,9 @@ def test_quit_while_waiting():
                  or "Z" in open(f"/proc/{pid}/stat").read().split()[2], 20)
         guest.destroy()
     scenario.healthy()
+
+
+def test_stand_in():
+    """What the stand-in of the qtest lane answers to QEMU, asked of Xen; the driver's calls are in test_driver."""
+    with Paused() as guest:
+        tap("lend_asks", guest.domid, 60)
