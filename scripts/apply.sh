@@ -19,12 +19,14 @@ apply_to() {
     command -v patch >/dev/null || die "needs the program 'patch'; install the package patch"
     tree_copy=$(mktemp -d)
     trap 'rm -rf "$tree_copy"' EXIT
-    sed -n 's,^[-+][-+][-+] [ab]/,,p' "$TOP/$1-patches"/*.patch | cut -f1 | sort -u | while read -r tree_file; do
+    { [ "$1" != qemu ] || as_in_tree "$2"; } >"$tree_copy.sed"
+    sed -n 's,^[-+][-+][-+] [ab]/,,p' "$TOP/$1-patches"/*.patch | cut -f1 | sort -u | sed -f "$tree_copy.sed" | while read -r tree_file; do
         [ -e "$2/$tree_file" ] || continue
         mkdir -p "$tree_copy/$(dirname "$tree_file")"
         cp -p "$2/$tree_file" "$tree_copy/$tree_file"
     done
-    ( "overlay_$1" "$tree_copy" ) >"$tree_copy.log" 2>&1 || {
+    rm -f "$tree_copy.sed"
+    ( "overlay_$1" "$tree_copy" "$2" ) >"$tree_copy.log" 2>&1 || {
         tail -n 12 "$tree_copy.log" | sed 's/^/   | /' >&2
         rm -f "$tree_copy.log"
         if grep -q MEM_LEND "$2/xen/common/Kconfig" "$2/xen/arch/x86/Kconfig" "$2/drivers/xen/Kconfig" 2>/dev/null || [ -e "$2/hw/xen/lend" ]; then

@@ -18,7 +18,7 @@ for source in "$TOP"/tests/functional/dom0/c/*.c; do
     [ -e "$source" ] || continue
     name=${source##*/}
     gcc -std=gnu11 -O2 -Wall -Wextra -I"$TOP/linux/include/uapi" -idirafter /usr/include -o "$tree/tests/bin/${name%.c}" "$source" \
-        -lxendevicemodel -lxenforeignmemory -lxenevtchn -pthread
+        -lxenctrl -lxendevicemodel -lxenforeignmemory -lxenevtchn -pthread
 done
 size=$(($(du -sm "$tree" | cut -f1) * 5 / 4 + 16))
 mke2fs -q -t ext4 -L lend -O ^has_journal -d "$tree" "$dest/payload.img" "${size}M"

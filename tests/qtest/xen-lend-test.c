@@ -95,6 +95,11 @@ static void test_plain(void)
     mem[0x5008] = 0x99;
     g_assert_cmpint(vcpu_read(0, BAR + 0x5008, &value), ==, TOUCH_FAULTED);
     g_assert_cmphex(value, ==, word(0x5008));
+
+    /* QEMU's own accesses, for a device's DMA say. */
+    g_assert_cmphex(qtest_readq(qts, BAR + 0x5008), ==, word(0x5008));
+    qtest_writeq(qts, BAR + 0x7000, 0x88);
+    g_assert_cmphex(word(0x7000), ==, 0x88);
     stop_plain();
 }
 
@@ -106,6 +111,41 @@ static void test_emulated(void)
                     (uint32_t)word(0x100));
     vcpu_emulated_write(0, BAR + 0x2002, 2, 0xbeef);
     g_assert_cmphex(*(uint16_t *)(mem + 0x2002), ==, 0xbeef);
+    stop_plain();
+}
+
+/* REP MOVS from guest RAM to lent memory, and over its end. */
+static void test_emulated_rep(void)
+{
+    ioreq_t req = {
+        .type = IOREQ_TYPE_COPY,
+        .addr = BAR + SIZE - 64,
+        .data = 0x200000,
+        .data_is_ptr = 1,
+        .count = 16,
+        .size = 8,
+        .dir = IOREQ_WRITE,
+    };
+    uint64_t value;
+
+    start_plain("");
+    for (int i = 0; i < 16; i++) {
+        qtest_writeq(qts, 0x200000 + 8 * i, 0x1000 + i);
+    }
+    vcpu_send(0, &req);
+    vcpu_wait(0);
+    for (int i = 0; i < 8; i++) {
+        g_assert_cmphex(word(SIZE - 64 + 8 * i), ==, 0x1000 + i);
+    }
+    /* And back. */
+    req.addr = BAR + 0x100;
+    req.data = 0x300000;
+    req.dir = IOREQ_READ;
+    vcpu_send(1, &req);
+    vcpu_wait(1);
+    g_assert_cmphex(qtest_readq(qts, 0x300008), ==, word(0x108));
+    g_assert_cmpint(vcpu_read(1, BAR + SIZE - 8, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, 0x1007);
     stop_plain();
 }
 
@@ -271,6 +311,15 @@ static void start_testdev(const char *properties)
     pci_map_bar(DEVFN, 0, BAR);
 }
 
+static void qom_set(const char *property, const char *value)
+{
+    g_autofree char *line = g_strdup_printf("qom-set /machine/peripheral/dev %s"
+                                            " %s", property, value);
+    g_autofree char *answer = qtest_hmp(qts, "%s", line);
+
+    g_assert_cmpstr(answer, ==, "");
+}
+
 static void test_type_kinds(const void *opaque)
 {
     g_autofree char *kind = g_strdup_printf("kind=%s", (const char *)opaque);
@@ -292,6 +341,148 @@ static void test_type_kinds(const void *opaque)
     vcpu_emulated_write(0, BAR + 0x8000, 4, 43);
     vcpu_read(0, BAR + 0x8000, &value);
     g_assert_cmpint(value, ==, 43);
+    standin_stop();
+}
+
+/* What a file has from an offset on. */
+static void test_type_fd_offset(const void *opaque)
+{
+    g_autofree char *kind = g_strdup_printf("kind=%s,fd-offset=0x3000",
+                                            (const char *)opaque);
+    uint64_t value;
+
+    start_testdev(kind);
+    g_assert_cmphex(standin_lease_at(BAR).len, ==, 64 * KiB);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x2008, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, 0x5008);
+    g_assert_cmphex(vcpu_emulated_read(0, BAR + 0xfff8, 8), ==, 0x12ff8);
+    standin_stop();
+}
+
+/* One page at two addresses is two leases; neither knows of the other. */
+static void test_type_alias(void)
+{
+    uint64_t value;
+
+    start_testdev("alias-of=0x4000,alias-size=0x8000,alias-offset=0x40000");
+    g_assert_cmpint(standin_leases(), ==, 2);
+    g_assert_cmphex(standin_lease_at(BAR).len, ==, 0x10000);
+    g_assert_cmphex(standin_lease_at(BAR + 0x40000).len, ==, 0x8000);
+    g_assert_cmphex(standin_lease_at(BAR + 0x40000).addr, ==,
+                    standin_lease_at(BAR).addr + 0x4000);
+    g_assert_cmpint(vcpu_write(0, BAR + 0x40008, 77), ==, TOUCH_FAULTED);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x4008, &value), ==, TOUCH_FAULTED);
+    g_assert_cmpint(value, ==, 77);
+    pci_decode(DEVFN, false);
+    g_assert_cmpint(standin_leases(), ==, 0);
+    standin_stop();
+
+    /* An alias that starts in mid-page of the memory, but not of the guest. */
+    start_testdev("alias-of=0x4800,alias-size=0x8000,alias-offset=0x40000");
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert_cmpint(vcpu_write(0, BAR + 0x40008, 78), ==, TOUCH_EMULATED);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x4808, &value), ==, TOUCH_FAULTED);
+    g_assert_cmpint(value, ==, 78);
+    standin_stop();
+}
+
+#define RIVAL 0x5a5a5a5a5a5a5a5aull
+
+/* What is on top is leased, what is below is leased where it shows. */
+static void test_type_priority(void)
+{
+    uint64_t value;
+
+    start_testdev("rival-offset=0xc000,rival-size=0x8000,rival-priority=1");
+    g_assert_cmpint(standin_leases(), ==, 2);
+    g_assert_cmphex(standin_lease_at(BAR).len, ==, 0xc000);
+    g_assert_cmphex(standin_lease_at(BAR + 0xc000).len, ==, 0x8000);
+    g_assert_cmpint(vcpu_read(0, BAR + 0xc000, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, RIVAL);
+    /* Nothing of the first shows any more: no lease of it. */
+    qom_set("mapped", "false");
+    g_assert_cmpint(standin_leases(), ==, 1);
+    standin_stop();
+
+    start_testdev("rival-offset=0xc000,rival-size=0x8000,rival-priority=-1");
+    g_assert_cmpint(standin_leases(), ==, 2);
+    g_assert_cmphex(standin_lease_at(BAR).len, ==, 0x10000);
+    g_assert_cmphex(standin_lease_at(BAR + 0x10000).len, ==, 0x4000);
+    g_assert_cmpint(vcpu_read(0, BAR + 0xc000, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, 0);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x10000, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, RIVAL);
+    /* The one below comes to light. */
+    qom_set("mapped", "false");
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert_cmphex(standin_lease_at(BAR + 0xc000).len, ==, 0x8000);
+    g_assert_cmpint(vcpu_read(0, BAR + 0xc000, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, RIVAL);
+    standin_stop();
+
+    /* Three layers: RAM at 2, registers at 1, RAM at 0. */
+    start_testdev("rival-offset=0x4000,rival-size=0x4000,rival-priority=2,"
+                  "overlay-offset=0x6000,overlay-size=0x4000");
+    g_assert_cmpint(standin_leases(), ==, 3);
+    g_assert_cmphex(standin_lease_at(BAR).len, ==, 0x4000);
+    g_assert_cmphex(standin_lease_at(BAR + 0x4000).len, ==, 0x4000);
+    g_assert_cmphex(standin_lease_at(BAR + 0xa000).len, ==, 0x6000);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x6000, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, RIVAL);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x8000, &value), ==, TOUCH_EMULATED);
+    g_assert_cmphex(value, ==, 0xa5a5a5a5a5a5a5a5ull);
+    standin_stop();
+}
+
+/* RAM as a subregion of RAM. */
+static void test_type_inside(void)
+{
+    uint64_t value;
+
+    start_testdev("rival-offset=0x2000,rival-size=0x1000,rival-inside=on");
+    g_assert_cmpint(standin_leases(), ==, 3);
+    g_assert_cmphex(standin_lease_at(BAR).len, ==, 0x2000);
+    g_assert_cmphex(standin_lease_at(BAR + 0x2000).len, ==, 0x1000);
+    g_assert_cmphex(standin_lease_at(BAR + 0x3000).len, ==, 0xd000);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x2ff8, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, RIVAL);
+    standin_stop();
+}
+
+/* The end of the region is cut off by the BAR's. */
+static void test_type_clipped(void)
+{
+    uint64_t value;
+
+    start_testdev("offset=0xf8000");
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert_cmphex(standin_lease_at(BAR + 0xf8000).len, ==, 0x8000);
+    g_assert_cmpint(vcpu_write(0, BAR + 0xffff8, 4), ==, TOUCH_FAULTED);
+    g_assert_cmpint(vcpu_read(0, BAR + 0xffff8, &value), ==, TOUCH_DIRECT);
+    g_assert_cmpint(value, ==, 4);
+    standin_stop();
+}
+
+/* The device itself shows, hides and moves its memory. */
+static void test_type_mapped(void)
+{
+    uint64_t value;
+
+    start_testdev("kind=ptr");
+    vcpu_write(0, BAR + 8, 4);
+    qom_set("mapped", "false");
+    g_assert_cmpint(standin_leases(), ==, 0);
+    qom_set("address", "0x20000");
+    g_assert_cmpint(standin_leases(), ==, 0);
+    qom_set("mapped", "true");
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert_cmpint(vcpu_read(0, BAR + 0x20008, &value), ==, TOUCH_FAULTED);
+    g_assert_cmpint(value, ==, 4);
+    qom_set("address", "0x28000");
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert(!standin_has_lease_at(BAR + 0x20000));
+    g_assert_cmpint(vcpu_read(0, BAR + 0x28008, &value), ==, TOUCH_FAULTED);
+    g_assert_cmpint(value, ==, 4);
     standin_stop();
 }
 
@@ -749,19 +940,76 @@ static bool no_leases(void *opaque)
 }
 
 /* Hot-unplug, as the guest's ACPI does it. */
+static void unplug(void)
+{
+    qtest_qmp_device_del_send(qts, "dev");
+    vcpu_out(0, 0xae08, 4, 1 << 4);     /* eject slot 4 */
+    qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+}
+
+/* Device and memory come and go while the guest runs. */
+static void test_hotplug(void)
+{
+    uint64_t value;
+
+    standin_create();
+    standin_start(" ");
+    for (int i = 1; i <= 3; i++) {
+        qtest_qmp_assert_success(qts, "{ 'execute': 'object-add', 'arguments':"
+                                 " { 'qom-type': 'memory-backend-memfd',"
+                                 " 'id': 'mem', 'size': 1048576 } }");
+        qtest_qmp_device_add(qts, "ivshmem-plain", "dev",
+                             "{ 'memdev': 'mem', 'addr': '4' }");
+        g_assert_cmpint(standin_leases(), ==, 0);
+        pci_map_bar(DEVFN, 2, BAR);
+        g_assert_cmpint(standin_leases(), ==, 1);
+        g_assert_cmpint(vcpu_write(0, BAR + 8, i), ==, TOUCH_FAULTED);
+        vcpu_read(0, BAR + 8, &value);
+        g_assert_cmpint(value, ==, i);
+        unplug();
+        standin_await("the lease to end", no_leases, NULL);
+        qtest_qmp_assert_success(qts, "{ 'execute': 'object-del',"
+                                 " 'arguments': { 'id': 'mem' } }");
+    }
+    standin_stop();
+}
+
+/* The memory is unmapped while the kernel makes a page of it present. */
 static void test_race_unplug(void)
 {
     start_plain("");
     pend(1);
-    qtest_qmp_device_del_send(qts, "dev");
-    vcpu_out(0, 0xae08, 4, 1 << 4);     /* eject slot 4 */
-    qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+    unplug();
     standin_await("the lease to end", no_leases, NULL);
     standin_release();
     g_assert_cmpint(vcpu_wait(1), ==, 0);
     qtest_qmp_assert_success(qts, "{ 'execute': 'object-del',"
                              " 'arguments': { 'id': 'mem' } }");
     stop_plain();
+}
+
+/* The same, by the device: hidden, then moved. */
+static void test_race_mapped(void)
+{
+    uint64_t value;
+
+    start_testdev("kind=fd");
+    pend(1);
+    qom_set("mapped", "false");
+    g_assert_cmpint(standin_leases(), ==, 0);
+    g_assert(!vcpu_answered(1));
+    standin_release();
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+
+    qom_set("mapped", "true");
+    pend(1);
+    qom_set("address", "0x40000");
+    /* Another vCPU is there before the first has its answer. */
+    g_assert_cmpint(vcpu_read(2, BAR + 0x41008, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, 0x1008);
+    standin_release();
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+    standin_stop();
 }
 
 static void test_race_stop(void)
@@ -806,6 +1054,15 @@ static void test_race_quit(void)
     standin_stop();
     g_assert_cmpint(g_get_monotonic_time() - start, <, 10 * G_USEC_PER_SEC);
     drop_file();
+}
+
+static void test_race_quit_monitor(void)
+{
+    start_plain("");
+    pend(1);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'quit' }");
+    qtest_wait_qemu(qts);
+    stop_plain();
 }
 
 /* Quit while answers are on their way. */
@@ -882,6 +1139,37 @@ static void test_malformed(void)
     g_assert_cmpint(qdict_get_int(rsp, "stale"), ==, 8);
     qobject_unref(rsp);
     g_assert_cmpint(vcpu_read(0, BAR + 0x10000, &value), ==, TOUCH_FAULTED);
+    stop_plain();
+}
+
+/* Anything at all, from every vCPU, while the BAR comes and goes. */
+static void test_malformed_random(void)
+{
+    start_plain("");
+    for (int round = 0; round < 40; round++) {
+        for (int i = 1; i < STANDIN_VCPUS; i++) {
+            ioreq_t req = {
+                .type = 9,
+                .addr = BAR + g_test_rand_int_range(-STANDIN_PAGE,
+                                                    SIZE + STANDIN_PAGE),
+                .data = g_test_rand_int_range(0, 2 * round + 2),
+                .count = g_test_rand_int(),
+                .size = g_test_rand_int(),
+                .dir = g_test_rand_bit(),
+                .df = g_test_rand_bit(),
+                .data_is_ptr = g_test_rand_bit(),
+            };
+
+            req.data |= (uint64_t)g_test_rand_int() << 32;
+            vcpu_send(i, &req);
+        }
+        pci_decode(DEVFN, round & 1);
+        for (int i = 1; i < STANDIN_VCPUS; i++) {
+            g_assert_cmpint(vcpu_wait(i), ==, 0);
+        }
+    }
+    pci_decode(DEVFN, true);
+    g_assert_cmpint(standin_leases(), ==, 1);
     stop_plain();
 }
 
@@ -969,6 +1257,7 @@ int main(int argc, char **argv)
 
     qtest_add_func("xen-lend/plain", test_plain);
     qtest_add_func("xen-lend/emulated", test_emulated);
+    qtest_add_func("xen-lend/emulated-rep", test_emulated_rep);
     qtest_add_func("xen-lend/bar-moves", test_bar_moves);
     qtest_add_func("xen-lend/bad-places", test_bad_places);
     qtest_add_func("xen-lend/overlap", test_overlap);
@@ -976,6 +1265,7 @@ int main(int argc, char **argv)
     qtest_add_func("xen-lend/private-file", test_private_file);
     qtest_add_func("xen-lend/guest-memory", test_guest_memory);
     qtest_add_func("xen-lend/many", test_many);
+    qtest_add_func("xen-lend/hotplug", test_hotplug);
     qtest_add_data_func("xen-lend/backend/ram-shared",
                         "memory-backend-ram,share=on", test_backend);
     qtest_add_data_func("xen-lend/backend/ram-private",
@@ -994,9 +1284,18 @@ int main(int argc, char **argv)
     qtest_add_data_func("xen-lend/type/plain-device", "plain-device",
                         test_type_kinds);
     qtest_add_data_func("xen-lend/type/plain-fd", "plain-fd", test_type_kinds);
+    qtest_add_data_func("xen-lend/type/fd-offset", "fd",
+                        test_type_fd_offset);
+    qtest_add_data_func("xen-lend/type/plain-fd-offset", "plain-fd",
+                        test_type_fd_offset);
     qtest_add_func("xen-lend/type/options", test_type_options);
     qtest_add_func("xen-lend/type/slow-prefault", test_type_slow_prefault);
     qtest_add_func("xen-lend/type/overlay", test_type_overlay);
+    qtest_add_func("xen-lend/type/alias", test_type_alias);
+    qtest_add_func("xen-lend/type/priority", test_type_priority);
+    qtest_add_func("xen-lend/type/inside", test_type_inside);
+    qtest_add_func("xen-lend/type/clipped", test_type_clipped);
+    qtest_add_func("xen-lend/type/mapped", test_type_mapped);
     qtest_add_func("xen-lend/type/skewed", test_type_skewed);
     qtest_add_func("xen-lend/type/no-readonly", test_type_no_readonly);
     qtest_add_data_func("xen-lend/type/refused/around",
@@ -1007,6 +1306,9 @@ int main(int argc, char **argv)
                         test_type_refused);
     qtest_add_data_func("xen-lend/type/refused/fd-size",
                         "-device xen-lend-testdev,kind=fd,size=0x1800",
+                        test_type_refused);
+    qtest_add_data_func("xen-lend/type/refused/fd-offset",
+                        "-device xen-lend-testdev,kind=fd,fd-offset=0x800",
                         test_type_refused);
 
     qtest_add_func("xen-lend/mode/off", test_off);
@@ -1036,13 +1338,16 @@ int main(int argc, char **argv)
 
     qtest_add_func("xen-lend/race/bar", test_race_bar);
     qtest_add_func("xen-lend/race/unplug", test_race_unplug);
+    qtest_add_func("xen-lend/race/mapped", test_race_mapped);
     qtest_add_func("xen-lend/race/stop", test_race_stop);
     qtest_add_func("xen-lend/race/reset", test_race_reset);
     qtest_add_func("xen-lend/race/quit", test_race_quit);
+    qtest_add_func("xen-lend/race/quit-monitor", test_race_quit_monitor);
     qtest_add_func("xen-lend/race/quit-busy", test_race_quit_busy);
     qtest_add_func("xen-lend/race/storm", test_race_storm);
 
     qtest_add_func("xen-lend/malformed", test_malformed);
+    qtest_add_func("xen-lend/malformed-random", test_malformed_random);
     qtest_add_func("xen-lend/repeated", test_repeated);
     qtest_add_func("xen-lend/query", test_query);
 

@@ -27,6 +27,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <xenctrl.h>
@@ -47,6 +48,7 @@ static struct standin *standin;
 static int standin_fd = -1;
 static int lend_fd = -1;
 static int fifo_fd = -1;
+static uid_t privileged;        /* who may bind */
 
 /* Anything but NULL is a fine handle. */
 #define HANDLE ((void *)&standin)
@@ -70,6 +72,7 @@ static void standin_attach(void)
     if (!path) {
         return;
     }
+    privileged = geteuid();
     if (!strcmp(path, "none")) {
         standin_fd = memfd_create("xen-standin", MFD_CLOEXEC);
         if (ftruncate(standin_fd, STANDIN_RAM + STANDIN_RAM_SIZE) < 0) {
@@ -134,6 +137,19 @@ static bool is_populated(uint64_t gfn, uint64_t nr)
     return false;
 }
 
+static bool is_leased(uint64_t gfn, uint64_t nr)
+{
+    for (unsigned i = 0; i < STANDIN_LEASES; i++) {
+        struct standin_lease *lease = &standin->leases[i];
+
+        if (lease->used && overlap(gfn, nr, lease->gfn,
+                                   lease->len / STANDIN_PAGE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int populate(uint64_t gfn, uint64_t nr)
 {
     for (unsigned i = 0; i < STANDIN_POPULATED; i++) {
@@ -163,6 +179,9 @@ static int do_bind(struct xen_lend_bind *arg)
     if (arg->pad || arg->domid >= DOMID_FIRST_RESERVED) {
         return mistake(EINVAL, "bind: domid %u", arg->domid);
     }
+    if (geteuid() != privileged || !arg->domid) {
+        return -EPERM;
+    }
     if (standin->bound) {
         return mistake(EBUSY, "bind: twice");
     }
@@ -186,8 +205,9 @@ static int do_lease(struct xen_lend_lease *arg)
     if (!standin->bound) {
         return mistake(ENOTCONN, "lease: not bound");
     }
-    if (!arg->len || arg->len % STANDIN_PAGE || arg->addr % STANDIN_PAGE ||
-        arg->addr + arg->len < arg->addr) {
+    if (!nr || arg->len % STANDIN_PAGE || arg->addr % STANDIN_PAGE ||
+        arg->addr + arg->len < arg->addr ||
+        arg->addr + arg->len > STANDIN_TASK_SIZE) {
         return mistake(EINVAL, "lease: addr 0x%llx len 0x%llx",
                        arg->addr, arg->len);
     }
@@ -210,7 +230,8 @@ static int do_lease(struct xen_lend_lease *arg)
         return -EINVAL;
     }
     if (standin->destroyed || arg->ioserv != 1) {
-        return mistake(ENOENT, "lease: ioreq server %u", arg->ioserv);
+        return mistake(arg->ioserv >> 16 ? EINVAL : ENOENT,
+                       "lease: ioreq server %u", arg->ioserv);
     }
     if (standin->lease_error) {
         return -standin->lease_error;
@@ -251,6 +272,9 @@ static int do_unlease(struct xen_lend_unlease *arg)
 {
     struct standin_lease *lease = lease_by_id(arg->id);
 
+    if (!standin->bound) {
+        return mistake(ENOTCONN, "unlease: not bound");
+    }
     if (!lease) {
         return mistake(ENOENT, "unlease: %u", arg->id);
     }
@@ -270,12 +294,16 @@ static int do_resolve(struct xen_lend_resolve *arg)
     struct standin_lease *lease = lease_by_id(arg->id);
     uint64_t first, nr, page;
 
+    if (!standin->bound) {
+        return mistake(ENOTCONN, "resolve: not bound");
+    }
     if (!lease) {
         return -ENOENT;
     }
     if (arg->flags & ~(XEN_LEND_WRITE | XEN_LEND_PREFAULT) || arg->pad ||
         !(arg->flags & XEN_LEND_PREFAULT) != !arg->nr ||
-        arg->offset >= lease->len) {
+        arg->offset >= lease->len ||
+        arg->nr > (lease->len - arg->offset) / STANDIN_PAGE) {
         return mistake(EINVAL, "resolve: offset 0x%llx nr %u flags 0x%x",
                        arg->offset, arg->nr, arg->flags);
     }
@@ -283,9 +311,9 @@ static int do_resolve(struct xen_lend_resolve *arg)
 
     if (held(arg)) {
         standin->held++;
+        pthread_cond_broadcast(&standin->cond);
         do {
-            pthread_cond_broadcast(&standin->cond);
-            pthread_cond_wait(&standin->cond, &standin->lock);
+            pthread_cond_wait(&standin->released, &standin->lock);
         } while (held(arg));
         standin->held--;
         lease = lease_by_id(arg->id);
@@ -316,7 +344,7 @@ static int do_resolve(struct xen_lend_resolve *arg)
 
     first = arg->offset / STANDIN_PAGE;
     nr = arg->flags & XEN_LEND_PREFAULT ? arg->nr : 1;
-    for (page = first; page < first + nr && page < lease->len / 4096; page++) {
+    for (page = first; page < first + nr; page++) {
         if (page < STANDIN_LEASE_PAGES) {
             lease->installed[page / 8] |= 1 << page % 8;
         }
@@ -334,6 +362,22 @@ static int do_stats(struct xen_lend_stats *arg)
     struct standin_lease *lease = lease_by_id(arg->id);
     uint32_t size = arg->size;
 
+    if (!standin->bound) {
+        return mistake(ENOTCONN, "stats: not bound");
+    }
+    if (arg->next > 1) {
+        return mistake(EINVAL, "stats: next %u", arg->next);
+    }
+    if (arg->next) {
+        for (unsigned i = 0; i < STANDIN_LEASES; i++) {
+            struct standin_lease *other = &standin->leases[i];
+
+            if (other->used && other->id >= arg->id &&
+                (!lease || other->id < lease->id)) {
+                lease = other;
+            }
+        }
+    }
     if (!lease) {
         return -ENOENT;
     }
@@ -349,7 +393,45 @@ static int do_stats(struct xen_lend_stats *arg)
     return 0;
 }
 
-static int lend_ioctl(unsigned long request, void *arg)
+/* Copy from or to memory that may not be there. */
+static int copy(void *ours, uintptr_t theirs, size_t len, bool back)
+{
+    struct iovec local = { ours, len };
+    struct iovec remote = { (void *)theirs, len };
+
+    return syscall(back ? SYS_process_vm_writev : SYS_process_vm_readv,
+                   getpid(), &local, 1ul, &remote, 1ul, 0ul) == len
+        ? 0 : -EFAULT;
+}
+
+/* As the kernel's copy_struct_from_user(). */
+static int copy_struct(void *arg, uintptr_t from, size_t known)
+{
+    char tail[STANDIN_PAGE] = { };
+    uint32_t size;
+
+    if (copy(&size, from, sizeof(size), false)) {
+        return -EFAULT;
+    }
+    if (size < known) {
+        return mistake(EINVAL, "ioctl: size %u instead of %zu", size, known);
+    }
+    if (size > STANDIN_PAGE) {
+        return mistake(E2BIG, "ioctl: size %u instead of %zu", size, known);
+    }
+    if (copy(arg, from, known, false) ||
+        (size > known && copy(tail, from + known, size - known, false))) {
+        return -EFAULT;
+    }
+    for (size_t i = 0; i < size - known; i++) {
+        if (tail[i]) {
+            return mistake(E2BIG, "ioctl: more than we know");
+        }
+    }
+    return 0;
+}
+
+static int lend_ioctl(unsigned long request, void *user)
 {
     static const struct {
         unsigned long request;
@@ -363,14 +445,27 @@ static int lend_ioctl(unsigned long request, void *arg)
         CALL(XEN_LEND_IOC_RESOLVE, xen_lend_resolve, do_resolve),
         CALL(XEN_LEND_IOC_STATS, xen_lend_stats, do_stats),
     };
+    union {
+        struct xen_lend_lease lease;
+        struct xen_lend_stats largest;
+    } arg;
     int ret = -ENOTTY;
 
     lock();
     for (unsigned i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-        if (calls[i].request == request) {
-            ret = *(uint32_t *)arg == calls[i].size
-                ? calls[i].call(arg)
-                : mistake(E2BIG, "ioctl %u: size %u", i, *(uint32_t *)arg);
+        if (calls[i].request != request) {
+            continue;
+        }
+        ret = copy_struct(&arg, (uintptr_t)user, calls[i].size);
+        if (!ret) {
+            ret = calls[i].call(&arg);
+        }
+        if (!ret && request != XEN_LEND_IOC_UNLEASE &&
+            copy(&arg, (uintptr_t)user, calls[i].size, true)) {
+            ret = -EFAULT;
+            if (request == XEN_LEND_IOC_LEASE) {
+                lease_by_id(arg.lease.id)->used = false;
+            }
         }
     }
     unlock();
@@ -420,7 +515,7 @@ int open(const char *path, int flags, ...)
 int open64(const char *path, int flags, ...)
     __attribute__((alias("open")));
 
-int __open_2(const char *path, int flags);
+int __open_2(const char *, int);
 int __open_2(const char *path, int flags)
 {
     return open_any(path, flags, 0);
@@ -440,6 +535,20 @@ int ioctl(int fd, unsigned long request, ...)
         return lend_ioctl(request, arg);
     }
     return syscall(SYS_ioctl, fd, request, arg);
+}
+
+int close(int fd)
+{
+    if (standin && fd >= 0 && fd == lend_fd) {
+        lock();
+        for (unsigned i = 0; i < STANDIN_LEASES; i++) {
+            standin->leases[i].used = false;
+        }
+        standin->bound = false;
+        lend_fd = -1;
+        unlock();
+    }
+    return syscall(SYS_close, fd);
 }
 
 /* libxenctrl */
@@ -488,9 +597,13 @@ int xc_domain_populate_physmap_exact(xc_interface *xch, uint32_t domid,
     int ret;
 
     lock();
-    ret = is_populated(start[0], nr)
-        ? mistake(EBUSY, "populate: 0x%lx", (long)start[0])
-        : populate(start[0], nr);
+    if (is_populated(start[0], nr)) {
+        ret = mistake(EBUSY, "populate: 0x%lx", (long)start[0]);
+    } else if (is_leased(start[0], nr)) {
+        ret = mistake(EBUSY, "populate: 0x%lx is leased", (long)start[0]);
+    } else {
+        ret = populate(start[0], nr);
+    }
     unlock();
     return result(ret);
 }
@@ -501,6 +614,11 @@ xendevicemodel_handle *xendevicemodel_open(struct xentoollog_logger *logger,
                                            unsigned int open_flags)
 {
     return HANDLE;
+}
+
+int xendevicemodel_close(xendevicemodel_handle *dmod)
+{
+    return 0;
 }
 
 int xendevicemodel_create_ioreq_server(xendevicemodel_handle *dmod,
@@ -718,19 +836,30 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
 {
     char *base = mmap(addr, pages * STANDIN_PAGE, PROT_NONE,
                       MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    bool failed = false;
 
     if (base == MAP_FAILED) {
         return NULL;
     }
+    lock();
     for (size_t i = 0; i < pages; i++) {
         bool ok = arr[i] < STANDIN_RAM_SIZE / STANDIN_PAGE &&
+            is_populated(arr[i], 1) &&
             mmap(base + i * STANDIN_PAGE, STANDIN_PAGE, prot,
                  MAP_SHARED | MAP_FIXED, standin_fd,
                  STANDIN_RAM + arr[i] * STANDIN_PAGE) != MAP_FAILED;
 
         if (err) {
             err[i] = ok ? 0 : -EINVAL;
+        } else if (!ok) {
+            failed = true;
         }
+    }
+    unlock();
+    if (failed) {
+        munmap(base, pages * STANDIN_PAGE);
+        errno = EINVAL;
+        return NULL;
     }
     return base;
 }

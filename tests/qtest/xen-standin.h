@@ -2,8 +2,8 @@
  * A stand-in for Xen and the kernel's lend device: what QEMU and the test share
  *
  * tests/qtest/xen-standin.c is preloaded into QEMU, where it takes the place
- * of libxenctrl and its siblings and of /dev/xen/lend.  What these would keep in
- * the hypervisor is kept in one file, mapped by both QEMU and the test; the
+ * of libxenctrl and its siblings and of /dev/xen/lend.  What these would keep
+ * in the hypervisor is kept in one file, mapped by both QEMU and the test; the
  * test plays the guest's vCPUs and the owner of the memory.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -31,6 +31,7 @@
 #define STANDIN_POPULATED   64
 #define STANDIN_LEASE_PAGES (64u * 1024)    /* longest lease we can follow */
 #define STANDIN_GFN_BITS    36              /* of a guest with 48 bits */
+#define STANDIN_TASK_SIZE   0x7ffffffff000ull
 
 /* Where in the file things are. */
 #define STANDIN_BUFIOREQ    (4u << 20)      /* frame 0 of the resource */
@@ -63,6 +64,7 @@ struct standin {
     uint32_t magic;
     pthread_mutex_t lock;
     pthread_cond_t cond;        /* anything below changed */
+    pthread_cond_t released;    /* what is held back changed */
 
     /* What the test wants to have. */
     bool no_device;             /* /dev/xen/lend does not exist */
@@ -114,6 +116,7 @@ static inline void standin_init(struct standin *s)
     pthread_condattr_init(&condattr);
     pthread_condattr_setpshared(&condattr, PTHREAD_PROCESS_SHARED);
     pthread_cond_init(&s->cond, &condattr);
+    pthread_cond_init(&s->released, &condattr);
 
     s->magic = STANDIN_MAGIC;
     s->abi = XEN_LEND_ABI_VERSION;

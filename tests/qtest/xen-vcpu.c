@@ -236,6 +236,7 @@ void standin_hold(uint32_t lease, uint64_t from, uint64_t to)
     standin->hold_lease = lease;
     standin->hold_from = from;
     standin->hold_to = to;
+    pthread_cond_broadcast(&standin->released);
     standin_unlock();
 }
 
@@ -292,7 +293,7 @@ void vcpu_send(int vcpu, const ioreq_t *req)
     g_assert_cmpint(slot->state, ==, STATE_IOREQ_NONE);
     *slot = *req;
     slot->vp_eport = port;
-    smp_wmb();
+    smp_wmb(); /* As Xen: the state is the last to be written. */
     slot->state = STATE_IOREQ_READY;
     raise_port(STANDIN_PORT_VCPU(vcpu));
 }
@@ -336,8 +337,8 @@ uint64_t vcpu_wait(int vcpu)
     return data;
 }
 
-static uint64_t exchange(int vcpu, int type, uint64_t addr, int size, bool write,
-                       uint64_t value)
+static uint64_t exchange(int vcpu, int type, uint64_t addr, int size,
+                         bool write, uint64_t value)
 {
     ioreq_t req = {
         .type = type,

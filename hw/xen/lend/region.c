@@ -106,6 +106,12 @@ bool xen_lent_memory_region_init_fd(XenLentMemoryRegion *lmr, Object *owner,
         close(fd);
         return false;
     }
+    if (!QEMU_IS_ALIGNED(offset, qemu_real_host_page_size())) {
+        error_setg(errp, "offset 0x%" PRIx64 " of lent memory in its file is"
+                   " not a multiple of the page size", offset);
+        close(fd);
+        return false;
+    }
     if (options->readonly) {
         flags |= RAM_READONLY | RAM_READONLY_FD;
     }
@@ -118,6 +124,7 @@ bool xen_lent_memory_region_init_fd(XenLentMemoryRegion *lmr, Object *owner,
     }
     return region_done(mr);
 #else
+    close(fd);
     error_setg(errp, "lending part of a file needs a POSIX host");
     return false;
 #endif

@@ -2,7 +2,9 @@
  * A PCI device to test memory lending with
  *
  * BAR 0 is a container of 1 MiB.  A RAM region is mapped in it, made in one of
- * the ways there are, and optionally a small device region on top of it.
+ * the ways there are.  Others can be added: a small device region on top, a
+ * second RAM region at any priority or inside the first, an alias of part of
+ * the first.  "mapped" and "address" can be changed at run time with qom-set.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,6 +15,7 @@
 #include "qemu/module.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
+#include "qapi/visitor.h"
 #include "hw/pci/pci_device.h"
 #include "hw/qdev-properties.h"
 #include "hw/xen/lend-region.h"
@@ -29,7 +32,11 @@ struct XenLendTestDev {
     XenLentMemoryRegion lent;
     MemoryRegion plain;
     MemoryRegion overlay;
-    void *memory;
+    MemoryRegion rival;
+    MemoryRegion alias;
+    MemoryRegion *region;   /* &lent or &plain */
+    void *memory, *rival_memory;
+    bool mapped;
 
     /* Properties */
     char *kind;             /* see make_region() */
@@ -39,7 +46,13 @@ struct XenLendTestDev {
     uint32_t around;
     uint64_t size;          /* of the region */
     uint64_t offset;        /* of the region in the BAR */
+    uint64_t fd_offset;     /* of the region in its file */
     uint64_t overlay_offset, overlay_size;
+    uint64_t rival_offset, rival_size;
+    int32_t rival_priority;
+    bool rival_inside;      /* a subregion of the region, not of the BAR */
+    uint64_t alias_offset, alias_size;
+    uint64_t alias_of;      /* offset in the region */
 };
 
 static bool get_options(XenLendTestDev *dev, XenLentOptions *options,
@@ -64,6 +77,22 @@ static bool get_options(XenLendTestDev *dev, XenLentOptions *options,
     return true;
 }
 
+/* A file of 64-bit words, each of which is its offset. */
+static int make_file(uint64_t size, Error **errp)
+{
+    int fd = qemu_memfd_create("lend-testdev", size, false, 0, 0, errp);
+    uint64_t word;
+
+    for (word = 0; fd >= 0 && word < size; word += sizeof(word)) {
+        if (pwrite(fd, &word, sizeof(word), word) != sizeof(word)) {
+            error_setg_errno(errp, errno, "cannot fill the file");
+            close(fd);
+            return -1;
+        }
+    }
+    return fd;
+}
+
 /* The region, or NULL with @errp set. */
 static MemoryRegion *make_region(XenLendTestDev *dev, Error **errp)
 {
@@ -77,19 +106,20 @@ static MemoryRegion *make_region(XenLendTestDev *dev, Error **errp)
     }
 
     if (!strcmp(kind, "fd") || !strcmp(kind, "plain-fd")) {
-        fd = qemu_memfd_create("lend-testdev", dev->size, false, 0, 0, errp);
+        fd = make_file(dev->fd_offset + dev->size, errp);
         if (fd < 0) {
             return NULL;
         }
         if (!strcmp(kind, "fd")) {
             return xen_lent_memory_region_init_fd(&dev->lent, owner, "lent",
-                                                  dev->size, fd, 0, &options,
+                                                  dev->size, fd,
+                                                  dev->fd_offset, &options,
                                                   errp)
                 ? MEMORY_REGION(&dev->lent) : NULL;
         }
         return memory_region_init_ram_from_fd(&dev->plain, owner, "lent",
-                                              dev->size, RAM_SHARED, fd, 0,
-                                              errp)
+                                              dev->size, RAM_SHARED, fd,
+                                              dev->fd_offset, errp)
             ? &dev->plain : NULL;
     }
 
@@ -133,22 +163,45 @@ static const MemoryRegionOps overlay_ops = {
     .endianness = DEVICE_LITTLE_ENDIAN,
 };
 
+static void add_rival(XenLendTestDev *dev)
+{
+    MemoryRegion *parent = dev->rival_inside ? dev->region : &dev->bar;
+
+    dev->rival_memory = qemu_memalign(qemu_real_host_page_size(),
+                                      dev->rival_size);
+    memset(dev->rival_memory, 0x5a, dev->rival_size);
+    memory_region_init_ram_ptr(&dev->rival, OBJECT(dev), "rival",
+                               dev->rival_size, dev->rival_memory);
+    memory_region_add_subregion_overlap(parent, dev->rival_offset,
+                                        &dev->rival, dev->rival_priority);
+}
+
 static void testdev_realize(PCIDevice *pci, Error **errp)
 {
     XenLendTestDev *dev = XEN_LEND_TESTDEV(pci);
-    MemoryRegion *region;
 
     memory_region_init(&dev->bar, OBJECT(dev), "bar", BAR_SIZE);
-    region = make_region(dev, errp);
-    if (!region) {
+    dev->region = make_region(dev, errp);
+    if (!dev->region) {
         return;
     }
-    memory_region_add_subregion(&dev->bar, dev->offset, region);
+    memory_region_add_subregion_overlap(&dev->bar, dev->offset,
+                                        dev->region, 0);
+    dev->mapped = true;
     if (dev->overlay_size) {
         memory_region_init_io(&dev->overlay, OBJECT(dev), &overlay_ops, dev,
                               "overlay", dev->overlay_size);
         memory_region_add_subregion_overlap(&dev->bar, dev->overlay_offset,
                                             &dev->overlay, 1);
+    }
+    if (dev->rival_size) {
+        add_rival(dev);
+    }
+    if (dev->alias_size) {
+        memory_region_init_alias(&dev->alias, OBJECT(dev), "alias",
+                                 dev->region, dev->alias_of, dev->alias_size);
+        memory_region_add_subregion_overlap(&dev->bar, dev->alias_offset,
+                                            &dev->alias, 0);
     }
     pci_register_bar(pci, 0, PCI_BASE_ADDRESS_MEM_TYPE_64 |
                      PCI_BASE_ADDRESS_MEM_PREFETCH, &dev->bar);
@@ -156,7 +209,41 @@ static void testdev_realize(PCIDevice *pci, Error **errp)
 
 static void testdev_finalize(Object *obj)
 {
-    qemu_vfree(XEN_LEND_TESTDEV(obj)->memory);
+    XenLendTestDev *dev = XEN_LEND_TESTDEV(obj);
+
+    qemu_vfree(dev->memory);
+    qemu_vfree(dev->rival_memory);
+}
+
+static bool testdev_get_mapped(Object *obj, Error **errp)
+{
+    return XEN_LEND_TESTDEV(obj)->mapped;
+}
+
+static void testdev_set_mapped(Object *obj, bool value, Error **errp)
+{
+    XenLendTestDev *dev = XEN_LEND_TESTDEV(obj);
+
+    dev->mapped = value;
+    if (dev->region) {
+        memory_region_set_enabled(dev->region, value);
+    }
+}
+
+static void testdev_get_address(Object *obj, Visitor *v, const char *name,
+                                void *opaque, Error **errp)
+{
+    visit_type_uint64(v, name, &XEN_LEND_TESTDEV(obj)->offset, errp);
+}
+
+static void testdev_set_address(Object *obj, Visitor *v, const char *name,
+                                void *opaque, Error **errp)
+{
+    XenLendTestDev *dev = XEN_LEND_TESTDEV(obj);
+
+    if (visit_type_uint64(v, name, &dev->offset, errp) && dev->region) {
+        memory_region_set_address(dev->region, dev->offset);
+    }
 }
 
 static const Property testdev_properties[] = {
@@ -168,8 +255,16 @@ static const Property testdev_properties[] = {
     DEFINE_PROP_UINT32("around", XenLendTestDev, around, 0),
     DEFINE_PROP_SIZE("size", XenLendTestDev, size, 64 * KiB),
     DEFINE_PROP_SIZE("offset", XenLendTestDev, offset, 0),
+    DEFINE_PROP_SIZE("fd-offset", XenLendTestDev, fd_offset, 0),
     DEFINE_PROP_SIZE("overlay-offset", XenLendTestDev, overlay_offset, 0),
     DEFINE_PROP_SIZE("overlay-size", XenLendTestDev, overlay_size, 0),
+    DEFINE_PROP_SIZE("rival-offset", XenLendTestDev, rival_offset, 0),
+    DEFINE_PROP_SIZE("rival-size", XenLendTestDev, rival_size, 0),
+    DEFINE_PROP_INT32("rival-priority", XenLendTestDev, rival_priority, 0),
+    DEFINE_PROP_BOOL("rival-inside", XenLendTestDev, rival_inside, false),
+    DEFINE_PROP_SIZE("alias-offset", XenLendTestDev, alias_offset, 0),
+    DEFINE_PROP_SIZE("alias-size", XenLendTestDev, alias_size, 0),
+    DEFINE_PROP_SIZE("alias-of", XenLendTestDev, alias_of, 0),
 };
 
 static void testdev_class_init(ObjectClass *klass, void *data)
@@ -184,6 +279,10 @@ static void testdev_class_init(ObjectClass *klass, void *data)
     dc->desc = "Test device for memory lent to a Xen guest";
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     device_class_set_props(dc, testdev_properties);
+    object_class_property_add_bool(klass, "mapped", testdev_get_mapped,
+                                   testdev_set_mapped);
+    object_class_property_add(klass, "address", "size", testdev_get_address,
+                              testdev_set_address, NULL, NULL);
 }
 
 static const TypeInfo testdev_info = {
