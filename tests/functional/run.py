@@ -20,19 +20,29 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def discover():
-    """[(module.test, limit)] without importing: the modules only run in dom0."""
+    """[(module.test, limit, cases)] without importing: the modules only run in dom0."""
     found = []
     for path in sorted(glob.glob(HERE + "/dom0/test_*.py")):
         module = os.path.basename(path)[:-3]
         with open(path, encoding="utf-8") as source:
             for node in ast.parse(source.read()).body:
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                    limit = 90
+                    limit, cases = 90, []
                     for mark in node.decorator_list:
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
                             limit = ast.literal_eval(mark.args[0])
-                    found.append((f"{module}.{node.name}", limit))
+                        if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "cases":
+                            cases = [ast.literal_eval(arg) for arg in mark.args]
+                    found.append((f"{module}.{node.name}", limit, cases))
     return found
+
+
+def select(patterns):
+    """What the pattern wants of it: a test with cases runs with those of them whose names match."""
+    for name, limit, cases in discover():
+        wanted = [case for case in cases if matches(f"{name}.{case}", patterns)]
+        if wanted or (not cases and matches(name, patterns)):
+            yield name, limit, wanted
 
 
 def answer(machine, question):
@@ -44,7 +54,7 @@ def answer(machine, question):
         return {"error": str(error)}
 
 
-def run_one(machine, what, name, limit, on_note):
+def run_one(machine, what, name, limit, on_note, on_case=None):
     """(result, reason, output) of one test or command."""
     machine.send({"do": what, "what": name, "timeout": limit})
     end = time.time() + limit + 90
@@ -57,6 +67,8 @@ def run_one(machine, what, name, limit, on_note):
             machine.send({"do": "answer", "answer": answer(machine, message["ask"])})
         elif "note" in message:
             on_note(message["note"])
+        elif "case" in message:
+            on_case(message["case"], message["result"], message["reason"])
         elif "result" in message:
             result, reason = message["result"], message["reason"]
         elif "done" in message:
@@ -91,10 +103,11 @@ def main():
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
     options = parser.parse_args()
-    tests = [] if options.shell or options.demo else [(n, t) for n, t in discover() if matches(n, options.pattern)]
+    tests = [] if options.shell or options.demo else list(select(options.pattern))
     if options.list:
-        for name, _ in tests:
-            print(shown(name))
+        for name, _, cases in tests:
+            for case in cases or [None]:
+                print(shown(name, case))
         return 0
     counts = {"pass": 0, "fail": 0, "skip": 0}
     report(options.dir, counts)
@@ -131,30 +144,43 @@ def main():
             print(f"-- {reason or 'ok'}; logs in {options.dir}", file=sys.stderr)
             return result != "pass"
         print(f"   dom0 is up after {booted:.0f} s; logs in {options.dir}", flush=True)
-        for name, limit in tests:
+        for name, limit, cases in tests:
             t0 = time.time()
             notes = []
+            left = list(cases)
             output = ""
+
+            def judge(result, reason, case=None):
+                nonlocal t0, notes
+                counts[result] += 1
+                report(options.dir, counts)
+                print(f"{result.upper():4}  functional  {shown(name, case)}  {time.time() - t0:.1f} s"
+                      + (f"  {reason}" if reason else ""), flush=True)
+                for line in notes:
+                    print("      " + line, flush=True)
+                t0, notes = time.time(), []
+
+            def on_case(case, result, reason):
+                if case in left:
+                    left.remove(case)
+                judge(result, reason, case)
+
             if died:
                 result, reason = "fail", died
             else:
                 try:
-                    result, reason, output = run_one(machine, "test", name, limit, notes.append)
+                    which = name + ":" + ",".join(cases) if cases else name
+                    result, reason, output = run_one(machine, "test", which, limit, lambda line: notes.append(line), on_case)
                 except (MachineDied, OSError) as error:
                     died = machine.trouble or str(error)
                     result, reason = "fail", died
-            counts[result] += 1
-            report(options.dir, counts)
-            print(f"{result.upper():4}  functional  {shown(name)}  {time.time() - t0:.1f} s"
-                  + (f"  {reason}" if reason else ""), flush=True)
-            for line in notes:
-                print("      " + line, flush=True)
-            if result == "fail":
-                for line in output.splitlines()[-30:]:
-                    print("      | " + line)
-                if died and output == "":
-                    tail(machine.serial)
-                sys.stdout.flush()
+            for case in left:
+                judge(result if result != "pass" else "fail", reason or "the test ended without a word on it", case)
+            if not cases or (result == "fail" and not left):
+                judge(result, reason)
+            if result == "fail" and died and output == "":
+                tail(machine.serial)
+            sys.stdout.flush()
     finally:
         machine.power_off()
     return counts["fail"] > 0
@@ -165,9 +191,9 @@ def report(directory, counts):
         out.write(f"{counts['pass']} {counts['fail']} {counts['skip']}\n")
 
 
-def shown(name):
-    """test_module.test_name as module.name"""
-    return ".".join(part.removeprefix("test_") for part in name.split("."))
+def shown(name, case=None):
+    """test_module.test_name as module.name, and the case"""
+    return ".".join(part.removeprefix("test_") for part in name.split(".")) + (f".{case}" if case else "")
 
 
 def matches(name, patterns):
