@@ -176,6 +176,17 @@ class Machine:
             raise MachineDied(self.trouble or "the emulated machine ended unexpectedly")
         return message
 
+    def receive_left(self):
+        """What a machine that is dead had still said; None when that was all."""
+        while self.process.poll() is not None:
+            try:
+                message = self.messages.get(timeout=0.5)
+            except queue.Empty:
+                return None
+            if message is not None:
+                return message
+        return None
+
     def wait_ready(self, timeout=120):
         end = time.time() + timeout
         while time.time() < end:
@@ -186,10 +197,25 @@ class Machine:
 
     # ---- from outside ----
 
+    def power_cut(self, path):
+        """The contents of a file of the scratch disk after a power cut now: the machine stands still while its disk is copied."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            self._copy_disk()
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+        return self._file_of_copy(path)
+
+    def _copy_disk(self):
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.scratch, self.scratch + ".copy"], check=True)
+
     def disk_file(self, path):
         """The contents of a file of the scratch disk as a power cut at this moment would leave it (journal replayed)."""
+        self._copy_disk()
+        return self._file_of_copy(path)
+
+    def _file_of_copy(self, path):
         copy = self.scratch + ".copy"
-        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.scratch, copy], check=True)
         try:
             check = subprocess.run(["e2fsck", "-fy", copy], capture_output=True, text=True)
             if check.returncode > 1:

@@ -9,7 +9,9 @@ import fnmatch
 import glob
 import hashlib
 import os
+import random
 import signal
+import struct
 import sys
 import time
 
@@ -25,14 +27,19 @@ def discover():
     for path in sorted(glob.glob(HERE + "/dom0/test_*.py")):
         module = os.path.basename(path)[:-3]
         with open(path, encoding="utf-8") as source:
+            tables = {}
             for node in ast.parse(source.read()).body:
+                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and isinstance(node.targets[0], ast.Name):
+                    tables[node.targets[0].id] = node.value.keys
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                     limit, cases = 90, []
                     for mark in node.decorator_list:
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
                             limit = ast.literal_eval(mark.args[0])
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "cases":
-                            cases = [ast.literal_eval(arg) for arg in mark.args]
+                            for arg in mark.args:       # names, or *TABLE for the keys of a table of the module
+                                keys = tables[arg.value.id] if isinstance(arg, ast.Starred) else [arg]
+                                cases += map(ast.literal_eval, keys)
                     found.append((f"{module}.{node.name}", limit, cases))
     return found
 
@@ -49,9 +56,32 @@ def answer(machine, question):
     try:
         if "disk_sha256" in question:
             return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
+        if "power_cut" in question:
+            return first_words(machine.power_cut(question["power_cut"]))
         return {"error": f"no such question: {question}"}
     except Exception as error:      # dom0 is waiting for a word
         return {"error": str(error)}
+
+
+def first_words(data):
+    """The first word of each page."""
+    return [struct.unpack_from("<Q", data, at)[0] for at in range(0, len(data) - 7, 4096)]
+
+
+class PowerCut(Exception):
+    """The machine was killed on purpose; the arguments are result and reason."""
+
+
+def power_cut(machine, file, acks, on_note):
+    """SIGKILL for the machine; then every write that was acknowledged has to be in the file on its disk."""
+    machine.kill()
+    while (message := machine.receive_left()) is not None:
+        acks.append(message["ack"]) if "ack" in message else None
+    words = first_words(machine.disk_file(file))[1:]
+    last = acks[-1] if acks else 0
+    on_note(f"killed after {len(acks)} acknowledged rounds of {len(words)} pages; the disk has {min(words)} to {max(words)}")
+    good = acks and all(last <= word <= last + 1 for word in words)
+    raise PowerCut("pass" if good else "fail", "" if good else f"round {last} was acknowledged, the disk has {words}")
 
 
 def run_one(machine, what, name, limit, on_note, on_case=None):
@@ -59,12 +89,23 @@ def run_one(machine, what, name, limit, on_note, on_case=None):
     machine.send({"do": what, "what": name, "timeout": limit})
     end = time.time() + limit + 90
     result, reason = None, ""
+    doom, acks = None, []       # when and for what to kill the machine
     while time.time() < end:
-        message = machine.receive(max(0.1, end - time.time()))
+        message = machine.receive(max(0.01, min(end, doom[0] if doom else end) - time.time()))
+        if doom and time.time() >= doom[0]:
+            if message and "ack" in message:
+                acks.append(message["ack"])
+            power_cut(machine, doom[1], acks, on_note)
         if message is None:
+            if doom:
+                continue
             break
         if "ask" in message:
             machine.send({"do": "answer", "answer": answer(machine, message["ask"])})
+        elif "ack" in message:
+            acks.append(message["ack"])
+        elif "doom" in message:
+            doom = time.time() + random.uniform(*message["within"]), message["doom"]
         elif "note" in message:
             on_note(message["note"])
         elif "case" in message:
@@ -171,6 +212,14 @@ def main():
                 try:
                     which = name + ":" + ",".join(cases) if cases else name
                     result, reason, output = run_one(machine, "test", which, limit, lambda line: notes.append(line), on_case)
+                except PowerCut as cut:
+                    result, reason = cut.args
+                    machine = Machine(parts, options.dir, xen_args=options.xen_args)
+                    machine.start()
+                    try:
+                        machine.wait_ready()
+                    except MachineDied as error:
+                        died = str(error)
                 except (MachineDied, OSError) as error:
                     died = machine.trouble or str(error)
                     result, reason = "fail", died

@@ -41,7 +41,8 @@ def limit(seconds):
 
 def cases(*names):
     """Decorator: the test has a result for each of these; it is called with those that are wanted, and says `with case(name)`.
-    For tests that can share a guest. The names are literals, without commas: the host reads them without running this."""
+    For tests that can share a guest. The names are literals without commas, or *TABLE for the keys of a dictionary of the module:
+    the host reads them without running this."""
     def mark(function):
         function.cases = names
         return function
