@@ -63,6 +63,8 @@ class Machine:
             "-device", "virtio-blk-pci,drive=vdc",
             # memory of a device, without a page structure in dom0's Linux
             "-object", "memory-backend-ram,id=vram,size=16M,share=on", "-device", "ivshmem-plain,memdev=vram",
+            # a graphics card with video memory, for a driver that moves buffers in and out of it (TTM)
+            "-device", "bochs-display,vgamem=16M",
             "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=agent,path={self.socket_path},server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=lend.agent",

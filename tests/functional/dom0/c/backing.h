@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
+#include "drmbuf.h"
 #include "lendtest.h"
 
 #define HUGE (2UL << 20)
@@ -20,6 +21,8 @@
 struct bed {
     int fd;                     /* /dev/xen/lend */
     int file, behind;
+    off_t offset;               /* in the file */
+    struct drm drm;
     int share, prot;            /* for mmap */
     bool by_fd;                 /* leased as a file: nothing of ours is mapped */
     pid_t child;                /* the process that leased, if not this one */
@@ -125,6 +128,13 @@ static int bed_open(struct bed *b, const char *kind)
         b->share = MAP_SHARED | MAP_ANONYMOUS;
         return 0;
     }
+    if (prefix(kind, "drm=", &rest)) {
+        int err = drm_open(&b->drm, rest, b->len);
+
+        b->file = dup(b->drm.fd);
+        b->offset = b->drm.buf[0].offset;
+        return err;
+    }
     if (!strcmp(kind, "udmabuf"))
         return make_udmabuf(b);
     if (!strcmp(kind, "heap"))
@@ -161,7 +171,7 @@ static int bed_map(struct bed *b, const char *kind)
     if (b->mem == MAP_FAILED)
         return errno;
     b->mem = (char *)(((uintptr_t)b->mem + HUGE - 1) & -HUGE);
-    if (mmap(b->mem, b->len, b->prot, b->share | MAP_FIXED, b->file, 0) == MAP_FAILED)
+    if (mmap(b->mem, b->len, b->prot, b->share | MAP_FIXED, b->file, b->offset) == MAP_FAILED)
         return errno;
     if (!strcmp(kind, "thp"))
         return madvise(b->mem, b->len, MADV_HUGEPAGE) ? errno : 0;
@@ -171,7 +181,7 @@ static int bed_map(struct bed *b, const char *kind)
 /* A way to the memory for as long as a command takes: the mapping, or one for the moment. */
 static char *bed_at(struct bed *b)
 {
-    return b->mem ?: mmap(NULL, b->len, b->prot, MAP_SHARED, b->file, 0);
+    return b->mem ?: mmap(NULL, b->len, b->prot, MAP_SHARED, b->file, b->offset);
 }
 
 static void bed_done(struct bed *b, char *at)
@@ -180,16 +190,17 @@ static void bed_done(struct bed *b, char *at)
         munmap(at, b->len);
 }
 
-/* Another description of the same file, so that nothing depends on the one we keep. */
+/* Another description of the same file, so that nothing depends on the one we keep. A DRM buffer belongs to its description. */
 static int reopened(int file)
 {
+    struct stat st;
     char path[40];
     int fd;
 
+    if (fstat(file, &st) || S_ISCHR(st.st_mode))
+        return dup(file);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES)
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+    fd = open(path, (fcntl(file, F_GETFL) & O_ACCMODE) | O_CLOEXEC);
     return fd < 0 ? dup(file) : fd;
 }
 
@@ -202,6 +213,8 @@ static void bed_close(struct bed *b)
         close(b->behind);
     if (b->file >= 0)
         close(b->file);
+    if (b->drm.n)
+        close(b->drm.fd);
 }
 
 #endif

@@ -35,7 +35,7 @@ static int do_fork(void)
 
 static const char help[] =
     "lease KIND PAGES [ro] [zero] [uc|wc] [fd] [child] [AROUND]\n"
-    "    KIND: anon shared memfd hugetlb thp sealed udmabuf heap uffd file=PATH pfile=PATH rofile=PATH dev=PATH\n"
+    "    KIND: anon shared memfd hugetlb thp sealed udmabuf heap uffd file=PATH pfile=PATH rofile=PATH dev=PATH drm=PATH\n"
     "    fd: lease the file, and have it mapped nowhere; child: another process maps it and leases\n"
     "unlease | stats | info | prefault PAGE N [w] | quit\n"
     "fill PAGE N VALUE     first word of each page becomes VALUE + page\n"
@@ -45,6 +45,8 @@ static const char help[] =
     "punch|zero|collapse|insert PAGE N | truncate PAGES | pfill|pread PAGE N [VALUE]   on the file (of a udmabuf: behind it)\n"
     "sync | fork | cow PAGE N VALUE | softdirty | split PAGE N | stall on|off    stall: faults are left unanswered\n"
     "end exit|kill         the child\n"
+    "show N               the Nth buffer of a DRM card, 0 is the one that is lent; made if there is none\n"
+    "where START END       pages of the lender's mapping at these addresses of the machine\n"
     "freeze | thaw         /lend, and the child is stuck in a write to it\n";
 
 struct server {
@@ -132,6 +134,7 @@ static int bed_lease(struct bed *b, const char *kind, struct xen_lend_lease *l)
     if (b->by_fd) {
         l->flags |= XEN_LEND_FD;
         l->fd = reopened(b->file);
+        l->offset = b->offset;
     } else {
         err = bed_map(b, kind);
         if (err)
@@ -464,6 +467,12 @@ static bool serve_command(struct server *s, char *line)
                (unsigned long long)t.retries, (unsigned long long)t.installs, (unsigned long long)t.revokes,
                (unsigned long long)t.revoked, (unsigned long long)t.flushes, (unsigned long long)t.failures,
                (unsigned long long)t.slowest_us);
+    } else if (!strcmp(arg[0], "show") && s->b.drm.n) {
+        while (!err && page >= s->b.drm.n)
+            err = drm_more(&s->b.drm);
+        err = err ?: drm_show(&s->b.drm, page);
+    } else if (!strcmp(arg[0], "where") && s->b.mem) {
+        printf("%u\n", drm_pages_in(s->b.mem, s->b.len, page, count));
     } else if (!strcmp(arg[0], "prefault")) {
         err = resolve(s->b.fd, s->b.id, page, XEN_LEND_PREFAULT | (n > 3 ? XEN_LEND_WRITE : 0), count) ?: (int)last.err;
     } else if (!strcmp(arg[0], "truncate")) {
