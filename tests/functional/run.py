@@ -143,6 +143,7 @@ def main():
     parser.add_argument("--demo", action="store_true", help="the story instead of the tests")
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
+    parser.add_argument("--pvh", action="store_true", help="a PVH dom0")
     options = parser.parse_args()
     tests = [] if options.shell or options.demo else list(select(options.pattern))
     if options.list:
@@ -157,7 +158,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     end_with_parent(signal.SIGTERM)
     parts = parts_from_environment()
-    machine = Machine(parts, options.dir, xen_args=options.xen_args)
+    machine = Machine(parts, options.dir, xen_args=options.xen_args, pvh=options.pvh)
     started = time.time()
     machine.start()
     died = None
@@ -214,7 +215,7 @@ def main():
                     result, reason, output = run_one(machine, "test", which, limit, lambda line: notes.append(line), on_case)
                 except PowerCut as cut:
                     result, reason = cut.args
-                    machine = Machine(parts, options.dir, xen_args=options.xen_args)
+                    machine = Machine(parts, options.dir, xen_args=options.xen_args, pvh=options.pvh)
                     machine.start()
                     try:
                         machine.wait_ready()
