@@ -22,6 +22,6 @@ overlay_qemu() {
 }
 
 overlay_linux() {
-    cp -r "$TOP/linux/drivers" "$TOP/linux/include" "$1/"
+    cp -r "$TOP/linux/." "$1/"
     apply_patches "$1" "$TOP"/linux-patches/*.patch
 }
