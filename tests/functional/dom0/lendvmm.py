@@ -175,9 +175,9 @@ def vmstat(name):
         return next(int(line.split()[1]) for line in lines if line.split()[0] == name)
 
 
-def tap(name, domid, timeout):
+def tap(name, domid, timeout, *arguments):
     """Run a program that prints TAP; every 'not ok' counts."""
-    done = subprocess.run([program(name), str(domid), hex(GFN)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run([program(name), str(domid), hex(GFN), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=timeout)
     lines = done.stdout.splitlines()
     print(done.stdout)
