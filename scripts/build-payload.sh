@@ -6,7 +6,8 @@ set -eu
 
 dest=$1
 tree=$dest/tree
-mkdir -p "$tree/qemu" "$tree/guest" "$tree/examples" "$tree/tests/bin"
+mkdir -p "$tree/qemu" "$tree/guest" "$tree/examples" "$tree/tests/bin" "$tree/bin"
+install -m 755 "$TOP/tools/xen-lend" "$tree/bin/xen-lend"
 install -m 755 "$TOP/images/dom0/init" "$tree/dom0-init"
 install -m 755 "$TOP/images/dom0/shell-guest" "$tree/shell-guest"
 cp -r "$QEMU_DIR/." "$tree/qemu/"

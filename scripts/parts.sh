@@ -28,7 +28,7 @@ part_key() {
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
         dom0)    key_of "$(root_id)" $common scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
-        payload) key_of "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tests/functional/dom0 linux/include examples ;;
+        payload) key_of "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 linux/include examples ;;
         *) die "no part '$1'; the parts are: $PARTS" ;;
     esac
 }

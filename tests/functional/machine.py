@@ -34,7 +34,7 @@ def end_with_parent(sig=signal.SIGKILL):
 
 class Machine:
     def __init__(self, parts, run_dir, mode="agent", memory=4096, dom0_mem=1536, cpus=2,
-                 xen_args="", interactive=False):
+                 xen_args="", interactive=False, pvh=False):
         self.dir = run_dir
         self.interactive = interactive
         os.makedirs(run_dir, exist_ok=True)
@@ -46,6 +46,11 @@ class Machine:
         self.messages = queue.Queue()
         self.trouble = None
         qemu, dom0, xen, payload = (parts[p] for p in ("qemu", "dom0", "xen", "payload"))
+        # a PVH dom0 has addresses of its own: devices reach its memory through the IOMMU
+        if pvh:
+            xen_args += " dom0=pvh"
+        iommu = ["-device", "amd-iommu"] if pvh else []
+        via = ",disable-legacy=on,iommu_platform=on" if pvh else ""
         disk = "file={},if=none,id={},format=raw,cache=writeback,{}"
         self.argv = [
             qemu + "/qemu-system-x86_64", "-L", qemu + "/share",
@@ -55,15 +60,18 @@ class Machine:
             "-append", f"console=com1 com1=115200,8n1 dom0_mem={dom0_mem}M,max:{dom0_mem}M dom0_max_vcpus=1 "
                        f"loglvl=all guest_loglvl=warning noreboot spec-ctrl=no xpti=no {xen_args}",
             "-initrd", f"{dom0}/vmlinuz console=hvc0 panic=1 loglevel=5 mitigations=off lend={mode},{dom0}/initrd.gz",
+            *iommu,
             "-drive", disk.format(dom0 + "/dom0.img", "vda", "snapshot=on"),
-            "-device", "virtio-blk-pci,drive=vda",
+            "-device", "virtio-blk-pci,drive=vda" + via,
             "-drive", disk.format(payload + "/payload.img", "vdb", "readonly=on"),
-            "-device", "virtio-blk-pci,drive=vdb",
+            "-device", "virtio-blk-pci,drive=vdb" + via,
             "-drive", disk.format(self.scratch, "vdc", "discard=unmap"),
-            "-device", "virtio-blk-pci,drive=vdc",
+            "-device", "virtio-blk-pci,drive=vdc" + via,
             # memory of a device, without a page structure in dom0's Linux
             "-object", "memory-backend-ram,id=vram,size=16M,share=on", "-device", "ivshmem-plain,memdev=vram",
-            "-device", "virtio-serial-pci",
+            # a graphics card with video memory, for a driver that moves buffers in and out of it (TTM)
+            "-device", "bochs-display,vgamem=16M",
+            "-device", "virtio-serial-pci" + via,
             "-chardev", f"socket,id=agent,path={self.socket_path},server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=lend.agent",
         ]
@@ -176,6 +184,17 @@ class Machine:
             raise MachineDied(self.trouble or "the emulated machine ended unexpectedly")
         return message
 
+    def receive_left(self):
+        """What a machine that is dead had still said; None when that was all."""
+        while self.process.poll() is not None:
+            try:
+                message = self.messages.get(timeout=0.5)
+            except queue.Empty:
+                return None
+            if message is not None:
+                return message
+        return None
+
     def wait_ready(self, timeout=120):
         end = time.time() + timeout
         while time.time() < end:
@@ -186,10 +205,25 @@ class Machine:
 
     # ---- from outside ----
 
+    def power_cut(self, path):
+        """The contents of a file of the scratch disk after a power cut now: the machine stands still while its disk is copied."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            self._copy_disk()
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+        return self._file_of_copy(path)
+
+    def _copy_disk(self):
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.scratch, self.scratch + ".copy"], check=True)
+
     def disk_file(self, path):
         """The contents of a file of the scratch disk as a power cut at this moment would leave it (journal replayed)."""
+        self._copy_disk()
+        return self._file_of_copy(path)
+
+    def _file_of_copy(self, path):
         copy = self.scratch + ".copy"
-        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.scratch, copy], check=True)
         try:
             check = subprocess.run(["e2fsck", "-fy", copy], capture_output=True, text=True)
             if check.returncode > 1:

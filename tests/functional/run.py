@@ -9,7 +9,9 @@ import fnmatch
 import glob
 import hashlib
 import os
+import random
 import signal
+import struct
 import sys
 import time
 
@@ -21,19 +23,34 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def discover():
-    """[(module.test, limit)] without importing: the modules only run in dom0."""
+    """[(module.test, limit, cases)] without importing: the modules only run in dom0."""
     found = []
     for path in sorted(glob.glob(HERE + "/dom0/test_*.py")):
         module = os.path.basename(path)[:-3]
         with open(path, encoding="utf-8") as source:
+            tables = {}
             for node in ast.parse(source.read()).body:
+                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and isinstance(node.targets[0], ast.Name):
+                    tables[node.targets[0].id] = node.value.keys
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                    limit = 90
+                    limit, cases = 90, []
                     for mark in node.decorator_list:
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
                             limit = ast.literal_eval(mark.args[0])
-                    found.append((f"{module}.{node.name}", limit))
+                        if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "cases":
+                            for arg in mark.args:       # names, or *TABLE for the keys of a table of the module
+                                keys = tables[arg.value.id] if isinstance(arg, ast.Starred) else [arg]
+                                cases += map(ast.literal_eval, keys)
+                    found.append((f"{module}.{node.name}", limit, cases))
     return found
+
+
+def select(patterns):
+    """What the pattern wants of it: a test with cases runs with those of them whose names match."""
+    for name, limit, cases in discover():
+        wanted = [case for case in cases if matches(f"{name}.{case}", patterns)]
+        if wanted or (not cases and matches(name, patterns)):
+            yield name, limit, wanted
 
 
 def answer(machine, question):
@@ -42,24 +59,60 @@ def answer(machine, question):
             return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
         if "tcg" in question:
             return tcg.run(question["tcg"])
+        if "power_cut" in question:
+            return first_words(machine.power_cut(question["power_cut"]))
         return {"error": f"no such question: {question}"}
     except Exception as error:      # dom0 is waiting for a word
         return {"error": str(error)}
 
 
-def run_one(machine, what, name, limit, on_note):
+def first_words(data):
+    """The first word of each page."""
+    return [struct.unpack_from("<Q", data, at)[0] for at in range(0, len(data) - 7, 4096)]
+
+
+class PowerCut(Exception):
+    """The machine was killed on purpose; the arguments are result and reason."""
+
+
+def power_cut(machine, file, acks, on_note):
+    """SIGKILL for the machine; then every write that was acknowledged has to be in the file on its disk."""
+    machine.kill()
+    while (message := machine.receive_left()) is not None:
+        acks.append(message["ack"]) if "ack" in message else None
+    words = first_words(machine.disk_file(file))[1:]
+    last = acks[-1] if acks else 0
+    on_note(f"killed after {len(acks)} acknowledged rounds of {len(words)} pages; the disk has {min(words)} to {max(words)}")
+    good = acks and all(last <= word <= last + 1 for word in words)
+    raise PowerCut("pass" if good else "fail", "" if good else f"round {last} was acknowledged, the disk has {words}")
+
+
+def run_one(machine, what, name, limit, on_note, on_case=None):
     """(result, reason, output) of one test or command."""
     machine.send({"do": what, "what": name, "timeout": limit})
     end = time.time() + limit + 90
     result, reason = None, ""
+    doom, acks = None, []       # when and for what to kill the machine
     while time.time() < end:
-        message = machine.receive(max(0.1, end - time.time()))
+        message = machine.receive(max(0.01, min(end, doom[0] if doom else end) - time.time()))
+        if doom and time.time() >= doom[0]:
+            if message and "ack" in message:
+                acks.append(message["ack"])
+            power_cut(machine, doom[1], acks, on_note)
         if message is None:
+            if doom:
+                continue
             break
         if "ask" in message:
             machine.send({"do": "answer", "answer": answer(machine, message["ask"])})
+        elif "ack" in message:
+            acks.append(message["ack"])
+        elif "doom" in message:
+            doom = time.time() + random.uniform(*message["within"]), message["doom"]
         elif "note" in message:
             on_note(message["note"])
+        elif "case" in message:
+            on_case(message["case"], message["result"], message["reason"])
         elif "result" in message:
             result, reason = message["result"], message["reason"]
         elif "done" in message:
@@ -93,11 +146,13 @@ def main():
     parser.add_argument("--demo", action="store_true", help="the story instead of the tests")
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
+    parser.add_argument("--pvh", action="store_true", help="a PVH dom0")
     options = parser.parse_args()
-    tests = [] if options.shell or options.demo else [(n, t) for n, t in discover() if matches(n, options.pattern)]
+    tests = [] if options.shell or options.demo else list(select(options.pattern))
     if options.list:
-        for name, _ in tests:
-            print(shown(name))
+        for name, _, cases in tests:
+            for case in cases or [None]:
+                print(shown(name, case))
         return 0
     counts = {"pass": 0, "fail": 0, "skip": 0}
     report(options.dir, counts)
@@ -106,7 +161,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     end_with_parent(signal.SIGTERM)
     parts = parts_from_environment()
-    machine = Machine(parts, options.dir, xen_args=options.xen_args)
+    machine = Machine(parts, options.dir, xen_args=options.xen_args, pvh=options.pvh)
     started = time.time()
     machine.start()
     died = None
@@ -134,30 +189,51 @@ def main():
             print(f"-- {reason or 'ok'}; logs in {options.dir}", file=sys.stderr)
             return result != "pass"
         print(f"   dom0 is up after {booted:.0f} s; logs in {options.dir}", flush=True)
-        for name, limit in tests:
+        for name, limit, cases in tests:
             t0 = time.time()
             notes = []
+            left = list(cases)
             output = ""
+
+            def judge(result, reason, case=None):
+                nonlocal t0, notes
+                counts[result] += 1
+                report(options.dir, counts)
+                print(f"{result.upper():4}  functional  {shown(name, case)}  {time.time() - t0:.1f} s"
+                      + (f"  {reason}" if reason else ""), flush=True)
+                for line in notes:
+                    print("      " + line, flush=True)
+                t0, notes = time.time(), []
+
+            def on_case(case, result, reason):
+                if case in left:
+                    left.remove(case)
+                judge(result, reason, case)
+
             if died:
                 result, reason = "fail", died
             else:
                 try:
-                    result, reason, output = run_one(machine, "test", name, limit, notes.append)
+                    which = name + ":" + ",".join(cases) if cases else name
+                    result, reason, output = run_one(machine, "test", which, limit, lambda line: notes.append(line), on_case)
+                except PowerCut as cut:
+                    result, reason = cut.args
+                    machine = Machine(parts, options.dir, xen_args=options.xen_args, pvh=options.pvh)
+                    machine.start()
+                    try:
+                        machine.wait_ready()
+                    except MachineDied as error:
+                        died = str(error)
                 except (MachineDied, OSError) as error:
                     died = machine.trouble or str(error)
                     result, reason = "fail", died
-            counts[result] += 1
-            report(options.dir, counts)
-            print(f"{result.upper():4}  functional  {shown(name)}  {time.time() - t0:.1f} s"
-                  + (f"  {reason}" if reason else ""), flush=True)
-            for line in notes:
-                print("      " + line, flush=True)
-            if result == "fail":
-                for line in output.splitlines()[-30:]:
-                    print("      | " + line)
-                if died and output == "":
-                    tail(machine.serial)
-                sys.stdout.flush()
+            for case in left:
+                judge(result if result != "pass" else "fail", reason or "the test ended without a word on it", case)
+            if not cases or (result == "fail" and not left):
+                judge(result, reason)
+            if result == "fail" and died and output == "":
+                tail(machine.serial)
+            sys.stdout.flush()
     finally:
         machine.power_off()
     return counts["fail"] > 0
@@ -168,9 +244,9 @@ def report(directory, counts):
         out.write(f"{counts['pass']} {counts['fail']} {counts['skip']}\n")
 
 
-def shown(name):
-    """test_module.test_name as module.name"""
-    return ".".join(part.removeprefix("test_") for part in name.split("."))
+def shown(name, case=None):
+    """test_module.test_name as module.name, and the case"""
+    return ".".join(part.removeprefix("test_") for part in name.split(".")) + (f".{case}" if case else "")
 
 
 def matches(name, patterns):

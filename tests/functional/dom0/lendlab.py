@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 import traceback
+import types
 
 LEND = "/usr/lib/xen-lend"
 DATA = "/lend"                      # the scratch disk
@@ -36,6 +37,41 @@ def limit(seconds):
         function.limit = seconds
         return function
     return mark
+
+
+def cases(*names):
+    """Decorator: the test has a result for each of these; it is called with those that are wanted, and says `with case(name)`.
+    For tests that can share a guest. The names are literals without commas, or *TABLE for the keys of a dictionary of the module:
+    the host reads them without running this."""
+    def mark(function):
+        function.cases = names
+        return function
+    return mark
+
+
+@contextlib.contextmanager
+def case(name):
+    """The result of one case is what happens in the body. Afterwards case(...).failed tells what that was."""
+    outcome = types.SimpleNamespace(failed=True)
+    try:
+        yield outcome
+        outcome.failed = False
+    except Skip as skip:
+        outcome.failed = False
+        tell(case=name, result="skip", reason=str(skip))
+    except Exception as error:      # the next case may do better
+        tell(case=name, result="fail", reason=why(error))
+    else:
+        tell(case=name, result="pass", reason="")
+
+
+def why(error):
+    """One line on the exception being handled, with its place in a test."""
+    text = traceback.format_exc()
+    print(text)
+    where = re.findall(r'File "[^"]*/(test_\w+\.py)", line (\d+)', text)
+    place = f" ({where[-1][0]}:{where[-1][1]})" if where else ""
+    return " ".join((str(error) or type(error).__name__).split())[:400] + place
 
 
 # ---- to the host -----------------------------------------------------------
@@ -368,8 +404,11 @@ class Guest:
 # ---- one test, as a child of the agent -------------------------------------
 
 def load(name):
+    """The test module.function, or module.function:case,case as a function without arguments."""
+    name, _, wanted = name.partition(":")
     module, function = name.split(".")
-    return getattr(importlib.import_module(module), function)
+    function = getattr(importlib.import_module(module), function)
+    return (lambda: function(wanted.split(","))) if wanted else function
 
 
 def clean():
@@ -389,12 +428,7 @@ def main():
     except Skip as skip:
         tell(result="skip", reason=str(skip))
     except BaseException as error:
-        text = traceback.format_exc()
-        print(text)
-        where = re.findall(r'File "[^"]*/(test_\w+\.py)", line (\d+)', text)
-        place = f" ({where[-1][0]}:{where[-1][1]})" if where else ""
-        reason = str(error) or type(error).__name__
-        tell(result="fail", reason=" ".join(reason.split())[:400] + place)
+        tell(result="fail", reason=why(error))
     else:
         tell(result="pass", reason="")
 

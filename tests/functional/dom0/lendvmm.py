@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 
-from lendlab import Guest, LEND, Skip, note, run
+from lendlab import Guest, LEND, Skip, case, note, run
 
 GFN = 0x100000                      # where leases go: above all RAM of a small guest
 
@@ -39,8 +39,9 @@ class Paused(Guest):
 class Server:
     """lend_serve and its commands."""
 
-    def __init__(self, domid):
-        self.process = subprocess.Popen([program("lend_serve"), str(domid), hex(GFN)], stdin=subprocess.PIPE,
+    def __init__(self, domid, gfn=GFN):
+        self.gfn = gfn
+        self.process = subprocess.Popen([program("lend_serve"), str(domid), hex(gfn)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True, bufsize=1)
         self.answer()
 
@@ -65,15 +66,92 @@ class Server:
         text = self.do("stats").split()
         return dict(zip(text[::2], map(int, text[1::2])))
 
+    def words(self, page, count):
+        return [int(word, 16) for word in self.do(f"read {page} {count}").split()]
+
     def __enter__(self):
         return self
 
     def __exit__(self, *exc):
+        self.close()
+
+    def close(self):
         self.process.stdin.close()
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+class Bench:
+    """A guest and its VMM, for tests with cases: new ones after a case that failed, and else the same."""
+
+    def __init__(self, **guest):
+        self.options = guest
+        self.guest = self.server = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def close(self):
+        if self.server:
+            self.server.close()
+        if self.guest:
+            self.guest.close()
+        self.guest = self.server = None
+
+    def start(self):
+        if not self.guest:
+            self.guest = Guest(**self.options).start()
+        if not self.server:
+            self.server = Server(self.guest.domid)
+
+    def case(self, name, what, *args):
+        """The result of case `name` is what comes of what(bench, ...)."""
+        with case(name) as outcome:
+            self.start()
+            what(self, *args)
+            if self.leased():
+                self.server.do("unlease")
+            no_kernel_complaints()
+        if outcome.failed:
+            self.close()
+
+    def leased(self):
+        return self.server and self.server.do("leased") == "1"
+
+    # what the guest does with the frames
+
+    def gmem(self, what, page, count, *value, gfn=GFN, prefix=""):
+        """(exit code, output); 7 is a SIGBUS."""
+        return self.guest.run(f"{prefix}gmem {gfn:#x} {what} {page} {count} " + " ".join(map(str, value)))
+
+    def read(self, page, count, gfn=GFN):
+        code, text = self.gmem("read", page, count, gfn=gfn)
+        assert code == 0, f"the guest cannot read page {page}: {code} {text.strip()}"
+        return [int(word, 16) for word in text.split()]
+
+    def write(self, page, count, value, gfn=GFN):
+        code, text = self.gmem("write", page, count, hex(value), gfn=gfn)
+        assert code == 0, f"the guest cannot write page {page}: {code} {text.strip()}"
+
+    def fails(self, what, page, count=1, *value):
+        """The access ends with SIGBUS, and the guest lives on."""
+        code, text = self.gmem(what, page, count, *value)
+        assert code == 7, f"{what} of page {page}: {code} {text.strip()}, not SIGBUS"
+        assert self.guest.must("echo $((6 * 7))") == "42", "the guest lives on"
+
+    def same(self, what, pages=64, server=None, gfn=GFN):
+        """Guest and lender see the same."""
+        seen = self.read(0, pages, gfn)
+        real = (server or self.server).words(0, pages)
+        wrong = [i for i in range(pages) if seen[i] != real[i]]
+        assert not wrong, f"{what}: the guest sees {seen[wrong[0]]:#x} in page {wrong[0]}, it is {real[wrong[0]]:#x} " \
+                          f"({len(wrong)} wrong)"
+        return real
 
 
 @contextlib.contextmanager
@@ -97,9 +175,9 @@ def vmstat(name):
         return next(int(line.split()[1]) for line in lines if line.split()[0] == name)
 
 
-def tap(name, domid, timeout):
+def tap(name, domid, timeout, *arguments):
     """Run a program that prints TAP; every 'not ok' counts."""
-    done = subprocess.run([program(name), str(domid), hex(GFN)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run([program(name), str(domid), hex(GFN), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=timeout)
     lines = done.stdout.splitlines()
     print(done.stdout)
@@ -119,4 +197,6 @@ def tap(name, domid, timeout):
 def no_kernel_complaints():
     bad = [line for line in run("dmesg").splitlines()
            if re.search(r"BUG: |WARNING: CPU|Oops|xen_lend: dom|blocked for more", line)]
+    if bad:
+        run("dmesg", "-C")
     assert not bad, bad[:5]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lend driver's calls, tried from dom0 on the frames of a guest that never runs."""
 
-from lendlab import limit
-from lendvmm import Paused, no_kernel_complaints, tap
+from lendlab import LEND, limit, run
+from lendvmm import GFN, Bench, Paused, no_kernel_complaints, tap
 
 
 def test_driver_bad_arguments():
@@ -23,3 +23,24 @@ def test_driver_fuzz():
     with Paused() as guest:
         tap("lend_fuzz", guest.domid, 150)
     no_kernel_complaints()
+
+
+@limit(120)
+def test_command_line_tool():
+    """xen-lend lists what is lent, and counts."""
+    tool = LEND + "/bin/xen-lend"
+    assert run(tool).strip() == "nothing is lent"
+    with Bench() as bench:
+        bench.start()
+        bench.server.do("lease memfd 64 fd zero")
+        bench.server.do("fill 0 64 1")
+        bench.read(0, 64)
+        heads, row = run(tool).splitlines()
+        row = dict(zip(heads.split(), row.split()))
+        stats = bench.server.stats()
+        assert (row["DOM"], row["GFN"], row["SIZE"], row["THERE"]) == (str(bench.guest.domid), hex(GFN), "256K", "100%"), row
+        assert row["TYPE"] == "WB,zero,fd" and int(row["FAULTS"]) == stats["faults"], (row, stats)
+        assert "nothing" in run(tool, "-d", "12345")
+        assert f"  installs   {stats['installs']}" in run(tool, "-v").splitlines()
+        assert "FAULTS/s" in run(tool, "-w", "0.2", "-n", "2")
+        bench.server.do("unlease")

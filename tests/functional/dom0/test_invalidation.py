@@ -1,113 +1,371 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every ordinary way in which Linux takes a page away or changes it, with the guest's view compared to the lender's after
-each. QEMU has no part in it: lend_serve is the VMM, the guest reads and writes the frames through /dev/mem."""
+"""Every way in which Linux takes a page away or changes it, with the guest's view compared to the lender's after each, on every
+kind of memory it applies to. QEMU has no part in it: lend_serve is the VMM, the guest uses the frames through /dev/mem."""
 
-from lendlab import Guest, backing, limit, note, wait_for
-from lendvmm import GFN, Server, no_kernel_complaints, swap, vmstat
+import os
+import time
+
+from lendlab import Skip, backing, cases, limit, note, run, wait_for
+from lendvmm import Bench, no_kernel_complaints, swap, vmstat
 
 PAGES = 64
 
-# What happens to pages 8 to 23, and the kinds of memory it is tried on. Commands of lend_serve; with "!", a file to write to.
-WAYS = [
-    ("MADV_DONTNEED", ["dontneed 8 16"], "memfd anon shared file= pfile="),
-    ("MADV_REMOVE", ["remove 8 16"], "memfd shared file="),
-    ("hole punch", ["punch 8 16"], "memfd file= pfile="),
-    ("hole punch and new data by pwrite", ["punch 8 16", "pfill 8 16 0x70000"], "memfd file="),
-    ("pwrite underneath", ["pfill 8 16 0x80000"], "memfd file= pfile="),
-    ("swap-out", ["sync", "pageout 0 64"], "memfd anon shared file="),
-    ("dropped page cache", ["sync", "!/proc/sys/vm/drop_caches 3"], "memfd file="),
-    ("compaction", ["!/proc/sys/vm/compact_memory 1"], "memfd anon shared file="),
-    ("KSM", ["same 8 16 0xc0c0", "mergeable 8 16", "!ksm"], "anon"),
-    ("MADV_COLD", ["cold 0 64"], "memfd anon file="),
-    ("mprotect and back", ["ro 8 16", "rw 8 16"], "memfd anon shared file= pfile="),
-    ("munmap and mmap", ["munmap 8 16", "remap 8 16"], "memfd file="),
-    ("truncate and extend", ["truncate 8", f"truncate {PAGES}", "pfill 8 16 0x90000"], "memfd file="),
-    ("fsync", ["sync"], "file="),
-    ("fork", ["fork"], "memfd anon file= pfile="),
-    ("stores of the lender's own", ["fill 8 16 0xa0000"], "memfd anon shared file= pfile="),
-]
+# Commands of lend_serve for pages 8 to 23 of 64 (with "!": something of ours), and the kinds of memory.
+MAPPING = {
+    "munmap": (["munmap 8 16", "?8", "remap 8 16"], "memfd file="),
+    "mmap_over": (["over 8 16"], "memfd anon shared file="),
+    "mremap": (["exchange 8 8"], "memfd anon shared file="),
+    "mprotect_none": (["none 8 16", "?8", "rw 8 16"], "memfd anon file="),
+    "mprotect_readonly": (["ro 8 16", "!readonly", "rw 8 16"], "memfd anon shared file= pfile="),
+    "lenders_stores": (["fill 8 16 0xa0000"], "memfd anon shared file= pfile="),
+    "soft_dirty": (["softdirty"], "anon file="),
+}
+
+MADVISE = {
+    "dontneed": (["dontneed 8 16"], "memfd anon shared file= pfile="),
+    "dontneed_locked": (["dontneed_locked 8 16"], "memfd anon"),
+    "free": (["free 8 16"], "anon"),
+    "remove": (["remove 8 16"], "memfd shared file="),
+    "cold": (["cold 0 64"], "memfd anon file="),
+    "pageout": (["sync", "pageout 0 64"], "memfd anon shared file="),
+    "willneed": (["dontneed 8 16", "willneed 8 16"], "memfd file="),
+    "populate": (["dontneed 8 16", "populate_read 8 16", "populate_write 8 8"], "memfd anon file="),
+    "read_ahead_hints": (["random 8 16", "sequential 8 16", "normal 8 16"], "memfd file="),
+    "huge_page_hints": (["hugepage 8 16", "nohugepage 8 16"], "memfd anon"),
+    "fork_hints": (["wipeonfork 8 16", "fork", "keeponfork 8 16"], "anon"),
+    "fork_and_dump_hints": (["dontfork 8 16", "fork", "dofork 8 16", "dontdump 8 16", "dodump 8 16"], "memfd anon"),
+    "mergeable": (["same 8 16 0xc0c0", "mergeable 8 16", "!ksm", "fill 8 4 0xd000", "unmergeable 8 16"], "anon"),
+    "soft_offline": (["!soft_offline"], "memfd anon"),
+}
+
+FILE = {
+    "hole_punch": (["punch 8 16"], "memfd file= pfile="),
+    "hole_punch_and_new_data": (["punch 8 16", "pfill 8 16 0x70000"], "memfd file="),
+    "zero_range": (["zero 8 16"], "file="),
+    "collapse_range": (["collapse 8 8", f"truncate {PAGES}"], "file="),
+    "insert_range": (["insert 8 8"], "file="),
+    "truncate": (["truncate 8", "?20", f"truncate {PAGES}", "pfill 8 16 0x90000"], "memfd file="),
+    "pwrite": (["pfill 8 16 0x80000"], "memfd file="),
+    "write_back": (["sync"], "file="),
+    "msync": (["msync 0 64"], "file="),
+    "dropped_page_cache": (["sync", "!drop"], "memfd file="),
+}
 
 
-def kind_with_path(kind):
-    return kind + backing("invalidation.bin", PAGES * 4096) if kind.endswith("=") else kind
+def knob(path, value):
+    with open(path, "w") as out:
+        out.write(str(value))
 
 
-def words(server):
-    return server.do(f"read 0 {PAGES}").split()
-
-
-def merge():
+def merge(bench):
     """Let KSM find the pages of equal contents."""
-    def knob(name, value):
-        with open("/sys/kernel/mm/ksm/" + name, "w") as out:
-            out.write(str(value))
-
     def shared():
         with open("/sys/kernel/mm/ksm/pages_sharing") as pages:
             return int(pages.read())
 
-    knob("pages_to_scan", 1000)
-    knob("run", 1)
+    knob("/sys/kernel/mm/ksm/pages_to_scan", 1000)
+    knob("/sys/kernel/mm/ksm/run", 1)
     wait_for("KSM", lambda: shared() >= 15, 30)
     note(f"KSM shares {shared()} pages")
-    knob("run", 0)
+    bench.same("merged by KSM")
+    knob("/sys/kernel/mm/ksm/run", 0)
 
 
-def do(server, command):
-    if command == "!ksm":
-        merge()
-    elif command[0] == "!":
-        path, value = command[1:].split()
-        with open(path, "w") as out:
-            out.write(value)
+def soft_offline(bench):
+    """Four pages move to other frames. Pages in use are busy at times; the kernel then says so."""
+    moved = 0
+    for page in range(8, 12):
+        for _ in range(20):
+            try:
+                bench.server.do(f"soft_offline {page} 1")
+                moved += 1
+                break
+            except AssertionError as error:
+                assert "busy" in str(error), error
+                time.sleep(0.05)
+    note(f"{moved} pages moved")
+    assert moved, "nothing was moved"
+
+
+def readonly(bench):
+    """While the lender may only read, so may the guest."""
+    assert bench.read(8, 16) == bench.server.words(8, 16)
+    bench.fails("write", 8, 1, 1)
+
+
+OWN = {
+    "ksm": merge, "soft_offline": soft_offline, "readonly": readonly,
+    "drop": lambda bench: knob("/proc/sys/vm/drop_caches", 3),
+}
+
+
+def do(bench, command):
+    if command[0] == "!":
+        OWN[command[1:]](bench)
+    elif command[0] == "?":
+        bench.fails("read", int(command[1:]))
     else:
-        server.do(command)
+        bench.server.do(command)
 
 
-def same(guest, server, what):
-    seen = guest.must(f"gmem {GFN:#x} read 0 {PAGES}").split()
-    real = words(server)
-    wrong = [i for i in range(PAGES) if seen[i] != real[i]]
-    assert not wrong, f"{what}: the guest sees {seen[wrong[0]]} in page {wrong[0]}, it is {real[wrong[0]]} ({len(wrong)} wrong)"
+def lease(bench, kind, more=""):
+    """A lease, everything in it installed and written by both sides."""
+    path = backing("invalidation.bin", PAGES * 4096) if kind.endswith("=") else ""
+    bench.server.do(f"lease {kind}{path} {PAGES} {more}")
+    bench.server.do(f"fill 0 {PAGES} 0x1000")
+    bench.write(4, 8, 0x2000)
+    bench.same(f"{kind} at first")
 
 
-def check_kind(guest, server, kind):
-    server.do(f"lease {kind_with_path(kind)} {PAGES}")
-    server.do(f"fill 0 {PAGES} 0x1000")
-    same(guest, server, f"{kind} at first")
-    faults = server.stats()["faults"]
-    same(guest, server, f"{kind} again")
-    assert server.stats()["faults"] == faults, f"{kind}: {server.stats()['faults'] - faults} faults in a second pass"
-    guest.must(f"gmem {GFN:#x} write 0 {PAGES} 0x5000000")
-    same(guest, server, f"{kind} after the guest wrote")
-    assert words(server)[5] == "5000005", words(server)[5]
-    round_ = 0
-    for what, commands, kinds in WAYS:
-        if kind not in kinds.split():
-            continue
-        round_ += 1
-        server.do(f"fill 0 {PAGES} {round_ << 28:#x}")
-        guest.must(f"gmem {GFN:#x} write 4 8 {(round_ << 28) + 0x100000:#x}")
-        same(guest, server, f"{kind} before {what}")
+def after(bench, kind):
+    """Both see the same, also of what the guest writes now."""
+    bench.same(f"{kind} afterwards")
+    bench.write(10, 4, 0x3000)
+    assert bench.same(f"{kind} after a write of the guest's")[10:14] == [0x300a, 0x300b, 0x300c, 0x300d]
+    stats = bench.server.stats()
+    bench.server.do("unlease")
+    return stats
+
+
+def try_way(bench, commands, kinds):
+    told = []
+    for kind in kinds.split():
+        lease(bench, kind)
+        before = bench.server.stats()
         for command in commands:
-            do(server, command)
-        same(guest, server, f"{kind} after {what}")
-        guest.must(f"gmem {GFN:#x} write 10 4 {(round_ << 28) + 0x200000:#x}")
-        same(guest, server, f"{kind} after {what} and a write of the guest's")
-    stats = server.stats()
-    assert not stats["failed"], stats
-    note(f"{kind.rstrip('=')}: {round_} ways; {stats['faults']} faults, {stats['installs']} pages installed, "
-         f"{stats['revokes']} notifier calls, {stats['retries']} retries, slowest resolve {stats['slowest_us']} us")
-    server.do("unlease")
+            do(bench, command)
+        stats = after(bench, kind)
+        told.append(f"{kind.rstrip('=')} {stats['revokes'] - before['revokes']} calls/{stats['revoked'] - before['revoked']} pages")
+    note("notified: " + ", ".join(told))
 
 
-@limit(400)
-def test_invalidation():
-    with swap(), Guest() as guest, Server(guest.domid) as server:
-        swapped = vmstat("pswpout")
-        for kind in ("memfd", "anon", "shared", "file=", "pfile="):
-            check_kind(guest, server, kind)
-        swapped = vmstat("pswpout") - swapped
-        note(f"{swapped} pages were swapped out")
-        assert swapped >= PAGES, swapped
+def each(table, wanted):
+    with Bench() as bench:
+        for name in wanted:
+            bench.case(name, try_way, *table[name])
+
+
+@limit(300)
+@cases(*MAPPING)
+def test_mapping(wanted):
+    each(MAPPING, wanted)
+
+
+@limit(300)
+@cases(*MADVISE)
+def test_madvise(wanted):
+    with swap():
+        each(MADVISE, wanted)
+
+
+@limit(300)
+@cases(*FILE)
+def test_file(wanted):
+    each(FILE, wanted)
+
+
+# ---- Linux by itself -------------------------------------------------------------
+
+def swap_out(bench):
+    before = vmstat("pswpout")
+    for kind in ("memfd", "anon", "shared"):
+        lease(bench, kind)
+        bench.server.do(f"pageout 0 {PAGES}")
+        after(bench, kind)
+    written = vmstat("pswpout") - before
+    note(f"{written} pages were swapped out")
+    assert written >= 3 * PAGES, written
+
+
+def compaction(bench):
+    before = vmstat("compact_migrate_scanned")
+    for kind in ("memfd", "anon", "shared", "file="):
+        lease(bench, kind)
+        knob("/proc/sys/vm/compact_memory", 1)
+        after(bench, kind)
+    note(f"{vmstat('compact_migrate_scanned') - before} pages looked at")
+
+
+def migration(bench):
+    """Every page of the memory moves to another frame (soft-offlining migrates, and retires the old frame)."""
+    lease(bench, "memfd")
+    revoked = bench.server.stats()["revoked"]
+    soft_offline(bench)
+    assert bench.server.stats()["revoked"] > revoked, "moved, and nobody was told"
+    after(bench, "memfd")
+
+
+def memory_failure(bench):
+    """A frame goes bad: the guest gets a machine check for it, and lives on with the others."""
+    lease(bench, "memfd")
+    bench.server.do("hwpoison 20 1")
+    bench.fails("read", 20)
+    assert bench.read(0, 20) == bench.server.words(0, 20)
+    bench.server.do("punch 20 1")
+    assert bench.read(20, 1) == [0], "and a hole mends it"
+
+
+def huge(bench):
+    if not os.path.exists("/sys/kernel/mm/transparent_hugepage"):
+        raise Skip("a PV dom0 has no huge pages")
+    bench.server.do("lease thp 1024")
+    bench.server.do("fill 0 1024 0x1000")
+    bench.same("at first", 1024)
+    assert bench.server.stats()["faults"] == 2, "dom0 has no huge pages to give"
+
+
+def thp_split(bench):
+    huge(bench)
+    bench.server.do("split 0 1024")
+    bench.same("split", 1024)
+    bench.server.do("dontneed 8 16")
+    bench.same("16 pages dropped", 1024)
+    bench.write(0, 1024, 0x4000)
+    bench.same("written", 1024)
+
+
+def thp_collapse(bench):
+    huge(bench)
+    bench.server.do("split 0 1024")
+    bench.same("split", 1024)
+    before = bench.server.stats()["revoked"]
+    bench.server.do("collapse_huge 0 1024")
+    faults = bench.server.stats()
+    assert faults["revoked"] > before, "collapsed, and nobody was told"
+    bench.same("collapsed", 1024)
+    assert bench.server.stats()["faults"] - faults["faults"] == 2, "not in superpages again"
+
+
+def numa_balancing(bench):
+    with open("/sys/devices/system/node/online") as nodes:
+        if nodes.read().strip() == "0":
+            raise Skip("dom0 has one node: there is nothing to balance")
+    lease(bench, "anon")
+    knob("/proc/sys/kernel/numa_balancing", 1)
+    time.sleep(3)
+    after(bench, "anon")
+
+
+MEMORY_MANAGEMENT = {
+    "swap": swap_out, "compaction": compaction, "migration": migration, "memory_failure": memory_failure,
+    "thp_split": thp_split, "thp_collapse": thp_collapse, "numa_balancing": numa_balancing,
+}
+
+
+@limit(300)
+@cases(*MEMORY_MANAGEMENT)
+def test_memory_management(wanted):
+    with swap(), Bench() as bench:
+        for name in wanted:
+            bench.case(name, MEMORY_MANAGEMENT[name])
+
+
+# ---- processes that come and go ----------------------------------------------------
+
+def fork(bench):
+    for kind in ("memfd", "anon", "file=", "pfile="):
+        lease(bench, kind)
+        bench.server.do("fork")
+        after(bench, kind)
+
+
+def copy_on_write(bench):
+    """A child has the old pages, the lender gets new ones: the guest has to follow the lender."""
+    for kind in ("anon", "pfile="):
+        lease(bench, kind)
+        bench.server.do("cow 8 16 0x70000")
+        assert bench.read(8, 16) == [0x70000 + i for i in range(16)], kind
+        after(bench, kind)
+
+
+def gone(bench):
+    """The process that leased is no more: nothing is installed, an access fails, the lease can be ended."""
+    wait_for("the end of the mappings", lambda: bench.server.stats()["installed"] == 0, 20)
+    bench.fails("read", 5)
+
+
+def leased_by_child(bench):
+    bench.server.do(f"lease memfd {PAGES} child")
+    bench.server.do(f"fill 0 {PAGES} 0x1000")
+    bench.write(4, 8, 0x2000)
+    bench.same("at first")
+    return int(run("pgrep", "-P", str(bench.server.process.pid)).split()[0])
+
+
+def exit_of_lender(bench):
+    leased_by_child(bench)
+    bench.server.do("end exit")
+    gone(bench)
+
+
+def sigkill(bench):
+    leased_by_child(bench)
+    bench.server.do("end kill")
+    gone(bench)
+
+
+def revoke_events():
+    """What the tracepoint xen_lend:xen_lend_revoke says from now on, as a function."""
+    trace = "/sys/kernel/tracing"
+    knob(trace + "/trace", "")
+    knob(trace + "/events/xen_lend/xen_lend_revoke/enable", 1)
+
+    def events():
+        with open(trace + "/trace") as text:
+            return [line for line in text if "xen_lend_revoke:" in line]
+    return events
+
+
+def out_of_memory(pid):
+    """Linux has run out of memory (so says the administrator, by SysRq), and this process has the worst score."""
+    kills = vmstat("oom_kill")
+    knob(f"/proc/{pid}/oom_score_adj", 1000)
+    knob("/proc/sysrq-trigger", "f")
+    wait_for("the OOM killer", lambda: vmstat("oom_kill") > kills, 20)
+
+
+def oom_killer(bench):
+    out_of_memory(leased_by_child(bench))
+    gone(bench)
+
+
+def oom_reaper(bench):
+    """The path that may not sleep: the lender is killed and cannot die (it writes to a file system that is frozen), and the OOM
+    reaper takes its memory all the same."""
+    pid = leased_by_child(bench)
+    events = revoke_events()
+    bench.server.do("freeze")
+    try:
+        out_of_memory(pid)
+        wait_for("the OOM reaper", lambda: any("nonblocking" in line for line in events()), 20)
+        assert bench.server.stats()["installed"] == 0
+        assert os.path.exists(f"/proc/{pid}"), "the process is dead, which proves nothing"
+        bare = [line.split("xen_lend_revoke: ")[1].strip() for line in events() if "nonblocking" in line]
+        note(f"{len(bare)} notifier calls that may not sleep, the first: {bare[0]}")
+    finally:
+        bench.server.do("thaw")
+        knob("/sys/kernel/tracing/events/xen_lend/xen_lend_revoke/enable", 0)
+    gone(bench)
+
+
+def module_unload(bench):
+    """Refused for as long as a descriptor is open."""
+    lease(bench, "memfd")
+    text = run("rmmod", "xen_lend", check=False)
+    assert "in use" in text, text
+    bench.same("afterwards")
+
+
+PROCESSES = {
+    "fork": fork, "copy_on_write": copy_on_write, "exit": exit_of_lender, "sigkill": sigkill, "oom_killer": oom_killer,
+    "oom_reaper": oom_reaper, "module_unload": module_unload,
+}
+
+
+@limit(300)
+@cases(*PROCESSES)
+def test_process(wanted):
+    with Bench() as bench:
+        for name in wanted:
+            bench.case(name, PROCESSES[name])
     no_kernel_complaints()

@@ -3,6 +3,7 @@
  * Memory lending: the life of a lease, and the MMU notifier.
  */
 #include <linux/bitmap.h>
+#include <linux/file.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -151,7 +152,8 @@ static int lend_lease_check(const struct xen_lend_lease *arg)
 	u64 nr = arg->len >> PAGE_SHIFT, end;
 	u32 around = arg->around;
 
-	if (arg->flags & ~(XEN_LEND_READONLY | XEN_LEND_POLICY_ZERO))
+	if (arg->flags & ~(XEN_LEND_READONLY | XEN_LEND_POLICY_ZERO |
+			   XEN_LEND_FD))
 		return -EINVAL;
 	if (arg->ioserv > U16_MAX)
 		return -EINVAL;
@@ -164,7 +166,10 @@ static int lend_lease_check(const struct xen_lend_lease *arg)
 		return -EINVAL;
 	if (!nr || nr > LEND_MAX_PAGES)
 		return -EINVAL;
-	if (!PAGE_ALIGNED(arg->addr) || !PAGE_ALIGNED(arg->len))
+	if (!PAGE_ALIGNED(arg->addr) || !PAGE_ALIGNED(arg->len) ||
+	    !PAGE_ALIGNED(arg->offset) || arg->pad)
+		return -EINVAL;
+	if (arg->flags & XEN_LEND_FD ? arg->addr : arg->fd || arg->offset)
 		return -EINVAL;
 	if (check_add_overflow(arg->addr, arg->len, &end) || end > TASK_SIZE)
 		return -EINVAL;
@@ -180,6 +185,8 @@ static void lend_lease_free(struct kref *ref)
 	struct lend_lease *l = container_of(ref, struct lend_lease, ref);
 
 	xa_destroy(&l->zero);
+	if (l->file)
+		fput(l->file);
 	mmdrop(l->mm);
 	kvfree(l->chunks);
 	mutex_destroy(&l->lock);
@@ -206,6 +213,7 @@ static struct lend_lease *lend_lease_alloc(struct lend_file *f,
 	l->around = arg->around ? arg->around >> PAGE_SHIFT : LEND_CHUNK;
 	l->gfn = arg->gfn;
 	l->addr = arg->addr;
+	l->offset = arg->offset;
 	l->nr = arg->len >> PAGE_SHIFT;
 	l->gone = true;
 
@@ -248,6 +256,8 @@ static void lend_lease_kill(struct lend_lease *l)
 	if (l->gone)
 		lend_zero_drop(l, 0, l->nr - 1);
 	mutex_unlock(&l->lock);
+
+	lend_unmap(l);
 }
 
 /**
@@ -271,10 +281,15 @@ int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg)
 	if (!l)
 		return -ENOMEM;
 
+	if (l->flags & XEN_LEND_FD) {
+		rc = lend_map(l, arg->fd);
+		if (rc)
+			goto put;
+	}
 	rc = mmu_interval_notifier_insert(&l->mni, l->mm, l->addr, arg->len,
 					  &lend_mni_ops);
 	if (rc)
-		goto put;
+		goto unmap;
 
 	mutex_lock(&l->lock);
 	rc = lend_xen_create(l);
@@ -294,6 +309,9 @@ int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg)
 		rc = -ESRCH;
 kill:
 	lend_lease_kill(l);
+	goto put;
+unmap:
+	lend_unmap(l);
 put:
 	lend_lease_put(l);
 	return rc;

@@ -16,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <xen/lend.h>
 
@@ -61,6 +62,9 @@ struct lend_file {
  * @around:	pages mapped around a fault, a power of two up to LEND_CHUNK
  * @gfn:	first guest frame
  * @addr:	start of the backing
+ * @file:	what the driver has mapped at @addr, NULL if not the driver has
+ * @offset:	start of the backing in the file, for debugfs
+ * @unmap:	ends that mapping when the caller cannot
  * @nr:		pages
  * @lock:	orders revokes against installs; protects what follows
  * @dead:	the lease is ending: nothing is installed any more
@@ -91,6 +95,9 @@ struct lend_lease {
 	u64 gfn;
 	unsigned long addr;
 	unsigned long nr;
+	struct file *file;
+	u64 offset;
+	struct work_struct unmap;
 
 	struct mutex lock;
 	bool dead;
@@ -167,6 +174,12 @@ struct lend_lease *lend_lease_get(struct lend_file *f, u32 id);
 struct lend_lease *lend_lease_next(struct lend_file *f, unsigned long id);
 void lend_lease_put(struct lend_lease *l);
 int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st);
+
+/* map.c */
+int lend_map_init(void);
+void lend_map_exit(void);
+int lend_map(struct lend_lease *l, int fd);
+void lend_unmap(struct lend_lease *l);
 
 /* resolve.c */
 int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg);

@@ -20,7 +20,8 @@
 #include "trace.h"
 
 #define LEND_FEATURES (XEN_LEND_FEAT_READONLY | XEN_LEND_FEAT_PFNMAP | \
-		       XEN_LEND_FEAT_HUGE)
+		       XEN_LEND_FEAT_HUGE | XEN_LEND_FEAT_FD | \
+		       XEN_LEND_FEAT_INFO)
 
 /*
  * The sizes the structures had in version 1 of the interface.  Nothing shorter
@@ -31,12 +32,15 @@
 #define LEND_UNLEASE_V1	8
 #define LEND_RESOLVE_V1	40
 #define LEND_STATS_V1	112
+#define LEND_INFO_V1	24
 
 static_assert(sizeof(struct xen_lend_bind) == LEND_BIND_V1);
-static_assert(sizeof(struct xen_lend_lease) == LEND_LEASE_V1);
+static_assert(offsetofend(struct xen_lend_lease, id) == LEND_LEASE_V1);
+static_assert(sizeof(struct xen_lend_lease) == 64);
 static_assert(sizeof(struct xen_lend_unlease) == LEND_UNLEASE_V1);
 static_assert(sizeof(struct xen_lend_resolve) == LEND_RESOLVE_V1);
 static_assert(sizeof(struct xen_lend_stats) == LEND_STATS_V1);
+static_assert(sizeof(struct xen_lend_info) == LEND_INFO_V1);
 
 /* *usize: what the caller says the size is; goes back to lend_copy_out(). */
 static int lend_copy_in(void *k, size_t ksize, size_t min_size,
@@ -95,6 +99,24 @@ static int lend_ioctl_bind(struct lend_file *f, void __user *u)
 out:
 	mutex_unlock(&f->bind_lock);
 	return rc;
+}
+
+static int lend_ioctl_info(struct lend_file *f, void __user *u)
+{
+	struct xen_lend_info arg;
+	u32 usize;
+	int rc;
+
+	rc = lend_copy_in(&arg, sizeof(arg), LEND_INFO_V1, u, &usize);
+	if (rc)
+		return rc;
+	if (arg.pad)
+		return -EINVAL;
+	arg.abi = XEN_LEND_ABI_VERSION;
+	arg.features = LEND_FEATURES;
+	/* Pairs with the smp_store_release() in lend_ioctl_bind(). */
+	arg.domid = smp_load_acquire(&f->bound) ? f->domid : XEN_LEND_UNBOUND;
+	return lend_copy_out(u, usize, &arg, sizeof(arg));
 }
 
 static int lend_ioctl_lease(struct lend_file *f, void __user *u)
@@ -178,6 +200,8 @@ static long lend_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -ENOTTY;
 	if (_IOC_NR(cmd) == _IOC_NR(XEN_LEND_IOC_BIND))
 		return lend_ioctl_bind(f, u);
+	if (_IOC_NR(cmd) == _IOC_NR(XEN_LEND_IOC_INFO))
+		return lend_ioctl_info(f, u);
 
 	if (_IOC_NR(cmd) < _IOC_NR(XEN_LEND_IOC_LEASE) ||
 	    _IOC_NR(cmd) > _IOC_NR(XEN_LEND_IOC_STATS))
@@ -245,10 +269,15 @@ static int __init lend_init(void)
 
 	if (!xen_domain())
 		return -ENODEV;
+	rc = lend_map_init();
+	if (rc)
+		return rc;
 	lend_debugfs_init();
 	rc = misc_register(&lend_dev);
-	if (rc)
+	if (rc) {
 		lend_debugfs_exit();
+		lend_map_exit();
+	}
 	return rc;
 }
 
@@ -256,6 +285,7 @@ static void __exit lend_exit(void)
 {
 	misc_deregister(&lend_dev);
 	lend_debugfs_exit();
+	lend_map_exit();
 }
 
 module_init(lend_init);

@@ -7,7 +7,8 @@
  *
  * One open file serves one borrower.  XEN_LEND_IOC_BIND names the borrower
  * and needs CAP_SYS_ADMIN; every other call works on a bound file without
- * privilege, from any process holding the descriptor.
+ * privilege, from any process holding the descriptor.  XEN_LEND_IOC_INFO also
+ * works on one that is not bound.
  *
  * Every structure begins with its own size in bytes, set by the caller.  The
  * kernel accepts smaller (older) and larger (newer) structures as
@@ -22,13 +23,18 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-/* Version of this interface; grows when a call or a field gains a meaning. */
+/*
+ * Version of this interface; grows when something that exists changes its
+ * meaning.  What gets added is told by features.
+ */
 #define XEN_LEND_ABI_VERSION	1
 
-/* What kernel and hypervisor together offer (xen_lend_bind.features). */
+/* What kernel and hypervisor together offer (features of BIND and INFO). */
 #define XEN_LEND_FEAT_READONLY	(1ULL << 0)	/* XEN_LEND_READONLY */
 #define XEN_LEND_FEAT_PFNMAP	(1ULL << 1)	/* VM_PFNMAP and VM_IO backing */
 #define XEN_LEND_FEAT_HUGE	(1ULL << 2)	/* 2 MiB installs where possible */
+#define XEN_LEND_FEAT_FD	(1ULL << 3)	/* XEN_LEND_FD */
+#define XEN_LEND_FEAT_INFO	(1ULL << 4)	/* XEN_LEND_IOC_INFO */
 
 /**
  * struct xen_lend_bind - tie an open file to one borrower
@@ -50,16 +56,40 @@ struct xen_lend_bind {
 	__u64 features;
 };
 
+/**
+ * struct xen_lend_info - ask an open file what it can do and whom it serves
+ * @size:	sizeof(struct xen_lend_info)
+ * @abi:	out: XEN_LEND_ABI_VERSION of the running kernel
+ * @features:	out: XEN_LEND_FEAT_*
+ * @domid:	out: the borrower, or XEN_LEND_UNBOUND
+ * @pad:	0
+ *
+ * For a process that was handed the descriptor, and for one that wants to know
+ * before it binds: needs neither privilege nor a bound file.
+ */
+struct xen_lend_info {
+	__u32 size;
+	__u32 abi;
+	__u64 features;
+	__u32 domid;
+	__u32 pad;
+};
+
+#define XEN_LEND_UNBOUND	(~0U)
+
 /* xen_lend_lease.flags */
 #define XEN_LEND_READONLY	(1U << 0)	/* borrower never gets to write */
 /* A page that cannot be had reads as zeros; else the access faults. */
 #define XEN_LEND_POLICY_ZERO	(1U << 1)
+/* The backing is a range of a file, not of the caller's address space. */
+#define XEN_LEND_FD		(1U << 2)
 
 /**
- * struct xen_lend_lease - lease a range of the caller's address space
+ * struct xen_lend_lease - lease a range of an address space or of a file
  * @size:	sizeof(struct xen_lend_lease)
- * @flags:	XEN_LEND_READONLY, XEN_LEND_POLICY_*
- * @addr:	start of the backing in the caller's address space (bytes)
+ * @flags:	XEN_LEND_READONLY, XEN_LEND_POLICY_*, XEN_LEND_FD
+ * @addr:	start of the backing in the caller's address space (bytes);
+ *		0 with XEN_LEND_FD
  * @len:	length (bytes); the range need not be mapped yet, nor stay mapped
  * @gfn:	first guest frame; the frames must be unpopulated
  * @memtype:	XEN_LEND_MEMTYPE_*
@@ -67,12 +97,24 @@ struct xen_lend_bind {
  * @around:	bytes mapped around a fault, a power of two, 4 KiB to 2 MiB;
  *		0: the driver's default (2 MiB)
  * @id:		out: the lease, never 0, unique in the borrower
+ * @fd:		with XEN_LEND_FD: a file that can be mapped shared (a memfd, a
+ *		file, a dma-buf, a DRM device); else 0
+ * @pad:	0
+ * @offset:	with XEN_LEND_FD: start of the backing in that file, as for
+ *		mmap() (bytes); else 0
+ *
+ * With XEN_LEND_FD the caller need not have the file mapped and may close the
+ * descriptor.  The driver maps it for as long as the lease lasts, in the
+ * address space of the caller, at a place the caller should not care about.
+ * Without XEN_LEND_READONLY the file must be open for writing.  As with any
+ * lease, nothing can be resolved any more once the process that leased is gone.
  *
  * Errors: ENOTCONN (not bound), EINVAL, EEXIST (a frame is populated or
  * leased), ENOSPC (quota), ENOMEM (the borrower's paging pool, or dom0's own
  * memory), ESRCH, EPERM, ENOENT (no such ioreq server), EOPNOTSUPP (the
  * borrower uses something lending does not support; the Xen console says
- * what).
+ * what).  Besides, with XEN_LEND_FD, what mmap() may say: EBADF, EACCES (not
+ * open for that), EPERM (sealed), ENODEV (cannot be mapped), EOVERFLOW.
  */
 struct xen_lend_lease {
 	__u32 size;
@@ -84,6 +126,9 @@ struct xen_lend_lease {
 	__u32 ioserv;
 	__u32 around;
 	__u32 id;
+	__s32 fd;
+	__u32 pad;
+	__u64 offset;
 };
 
 /* xen_lend_lease.memtype: the values of XEN_DMOP_MEM_CACHEATTR_* */
@@ -198,5 +243,6 @@ struct xen_lend_stats {
 #define XEN_LEND_IOC_UNLEASE	_IOW('L', 0x62, struct xen_lend_unlease)
 #define XEN_LEND_IOC_RESOLVE	_IOWR('L', 0x63, struct xen_lend_resolve)
 #define XEN_LEND_IOC_STATS	_IOWR('L', 0x64, struct xen_lend_stats)
+#define XEN_LEND_IOC_INFO	_IOWR('L', 0x65, struct xen_lend_info)
 
 #endif /* _UAPI_XEN_LEND_H */

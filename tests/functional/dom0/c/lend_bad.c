@@ -42,7 +42,7 @@ static void bad_bind(void)
     is(call(fd, XEN_LEND_IOC_RESOLVE, &r), ENOTCONN, "resolve before bind");
     is(call(fd, XEN_LEND_IOC_STATS, &s), ENOTCONN, "stats before bind");
     is(call(fd, _IO('L', 0x5f), &s), ENOTTY, "ioctl number below ours");
-    is(call(fd, _IO('L', 0x65), &s), ENOTTY, "ioctl number above ours");
+    is(call(fd, _IO('L', 0x66), &s), ENOTTY, "ioctl number above ours");
     is(call(fd, _IO('P', 0x60), &s), ENOTTY, "ioctl of another type");
 
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -99,8 +99,8 @@ static void bad_lease(int fd, char *mem, size_t len)
         int err;
     } cases[] = {
         { "lease, size 0",                 L(.size = 0), EINVAL },
-        { "lease, one byte short",         L(.size = sizeof(struct xen_lend_lease) - 1), EINVAL },
-        { "lease, unknown flag",           L(.flags = 4), EINVAL },
+        { "lease, shorter than version 1", L(.size = offsetof(struct xen_lend_lease, fd) - 1), EINVAL },
+        { "lease, unknown flag",           L(.flags = 8), EINVAL },
         { "lease, all flags",              L(.flags = ~0U), EINVAL },
         { "lease, address not aligned",    L(.addr = (uintptr_t)mem + 1), EINVAL },
         { "lease, address in the kernel",  L(.addr = 0xffff800000000000), EINVAL },
@@ -170,6 +170,81 @@ static void bad_lease(int fd, char *mem, size_t len)
     is(unlease(fd, 0), ENOENT, "unlease 0");
     is(unlease(fd, -1), ENOENT, "unlease 2^32-1");
     is(unlease(fd, l.id), 0, "unlease");
+}
+
+static void info(int fd, unsigned who, const char *what)
+{
+    struct xen_lend_info i = { .size = sizeof(i) };
+
+    is(call(fd, XEN_LEND_IOC_INFO, &i), 0, what);
+    ok(i.abi == XEN_LEND_ABI_VERSION && i.features & XEN_LEND_FEAT_FD && i.domid == who, "says version %u, features %#llx, domain %u",
+       i.abi, (unsigned long long)i.features, i.domid);
+    i = (struct xen_lend_info){ .size = sizeof(i), .pad = 1 };
+    is(call(fd, XEN_LEND_IOC_INFO, &i), EINVAL, "info, padding");
+    i = (struct xen_lend_info){ .size = sizeof(i) - 1 };
+    is(call(fd, XEN_LEND_IOC_INFO, &i), EINVAL, "info, too short");
+}
+
+/* A lease of a file by a newer program, or a bad one. */
+static void bad_fd(int fd, char *mem)
+{
+    int file = memfd_create("lend_bad", MFD_CLOEXEC | MFD_ALLOW_SEALING), readable, directory, sealed, pipes[2];
+    struct xen_lend_lease l;
+
+    if (file < 0 || ftruncate(file, 64 * PAGE) || pipe(pipes))
+        die("files");
+    readable = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    directory = open("/", O_RDONLY | O_CLOEXEC);
+    sealed = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (ftruncate(sealed, 64 * PAGE) || fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE))
+        die("seals");
+#define L(...) { .size = sizeof(struct xen_lend_lease), .flags = XEN_LEND_FD, .fd = file, .len = 64 * PAGE, .gfn = gfn, \
+                 .memtype = XEN_LEND_MEMTYPE_WB, .ioserv = ioserv, __VA_ARGS__ }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+    const struct {
+        const char *name;
+        struct xen_lend_lease l;
+        int err;
+    } cases[] = {
+        { "lease by fd, no such descriptor",     L(.fd = 999), EBADF },
+        { "lease by fd, -1",                     L(.fd = -1), EBADF },
+        { "lease by fd, the device itself",      L(.fd = fd), ENODEV },
+        { "lease by fd, a pipe",                 L(.fd = pipes[0]), EACCES },
+        { "lease by fd, a directory",            L(.fd = directory, .flags = XEN_LEND_FD | XEN_LEND_READONLY), ENODEV },
+        { "lease by fd, not open for writing",   L(.fd = readable), EACCES },
+        { "lease by fd, sealed",                 L(.fd = sealed), EPERM },
+        { "lease by fd, with an address",        L(.addr = (uintptr_t)mem), EINVAL },
+        { "lease by fd, padding",                L(.pad = 1), EINVAL },
+        { "lease by fd, offset not aligned",     L(.offset = 8), EINVAL },
+        { "lease by fd, offset 2^63",            L(.offset = 1ULL << 63), EOVERFLOW },
+        { "lease by fd, as long as can be",      L(.len = 1ULL << 47), EINVAL },
+        { "a descriptor without the flag",       L(.flags = 0, .addr = (uintptr_t)mem), EINVAL },
+        { "an offset without the flag",          L(.flags = 0, .addr = (uintptr_t)mem, .fd = 0, .offset = PAGE), EINVAL },
+        { "lease by fd, RAM in the way",         L(.gfn = 0x100), EEXIST },
+        { "lease by fd, read-only, read-only",   L(.fd = readable, .len = PAGE, .flags = XEN_LEND_FD | XEN_LEND_READONLY), 0 },
+        { "lease by fd, sealed, read-only",      L(.fd = sealed, .flags = XEN_LEND_FD | XEN_LEND_READONLY), 0 },
+        { "lease by fd, a range of it",          L(.len = 32 * PAGE, .offset = 32 * PAGE), 0 },
+        { "lease by fd, past its end",           L(.offset = 64 * PAGE), 0 },
+    };
+#pragma GCC diagnostic pop
+#undef L
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        l = cases[i].l;
+        if (is(call(fd, XEN_LEND_IOC_LEASE, &l), cases[i].err, cases[i].name) && !cases[i].err)
+            is(unlease(fd, l.id), 0, "and away with it");
+    }
+    l = lease_of(mem, PAGE, gfn);
+    l.size = offsetof(struct xen_lend_lease, fd);
+    is(call(fd, XEN_LEND_IOC_LEASE, &l), 0, "lease, as long as in version 1");
+    unlease(fd, l.id);
+    close(readable);
+    close(directory);
+    close(sealed);
+    close(pipes[0]);
+    close(pipes[1]);
+    close(file);
 }
 
 static void bad_quota(int fd, char *mem)
@@ -257,9 +332,14 @@ int main(int argc, char **argv)
 
     arguments(argc, argv);
     make_server();
+    fd = lend_open();
+    info(fd, XEN_LEND_UNBOUND, "info, before bind");
+    close(fd);
     bad_bind();
     fd = lend_bound();
+    info(fd, domid, "info");
     bad_lease(fd, mem, len);
+    bad_fd(fd, mem);
     bad_quota(fd, mem);
     l = lease_of(mem, len, gfn);
     is(call(fd, XEN_LEND_IOC_LEASE, &l), 0, "a lease to ask wrong things of");

@@ -322,6 +322,99 @@ static void two_mappings(void)
     unbed(&b);
 }
 
+/* Where a file of that name is mapped. */
+static char *find_mapping(const char *name)
+{
+    FILE *f = fopen("/proc/self/maps", "r");
+    unsigned long start = 0;
+    char line[300];
+
+    while (f && fgets(line, sizeof(line), f))
+        if (strstr(line, name))
+            start = strtoul(line, NULL, 16);
+    if (f)
+        fclose(f);
+    return (char *)start;
+}
+
+/* Lines of /proc/self/maps. */
+static unsigned mappings(void)
+{
+    FILE *f = fopen("/proc/self/maps", "r");
+    unsigned n = 0;
+
+    for (int c; f && (c = getc(f)) != EOF;)
+        n += c == '\n';
+    if (f)
+        fclose(f);
+    return n;
+}
+
+/* By descriptor: nothing need be mapped or stay open, and nothing stays behind, whoever ends the lease. */
+static void by_descriptor(void)
+{
+    struct xen_lend_lease l = { .size = sizeof(l), .flags = XEN_LEND_FD, .len = N * PAGE, .gfn = gfn,
+                                .memtype = XEN_LEND_MEMTYPE_WB, .ioserv = ioserv, .offset = N * PAGE };
+    int file = memfd_create("by_descriptor", MFD_CLOEXEC), fd = lend_bound(), status;
+    unsigned before = mappings();
+    char *half;
+    pid_t pid;
+
+    if (ftruncate(file, 2 * N * PAGE))
+        die("memfd");
+    l.fd = dup(file);
+    is(call(fd, XEN_LEND_IOC_LEASE, &l), 0, "lease by descriptor");
+    close(l.fd);
+    is_num(mappings(), before + 1, "the driver has its mapping");
+    is(resolve(fd, l.id, 0, XEN_LEND_PREFAULT | XEN_LEND_WRITE, N) ?: (int)last.err, 0, "all of it resolves");
+    is_num(installed(fd, l.id), N, "and is installed");
+    is(DID(fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, N * PAGE)), 0, "a hole before the range");
+    is_num(installed(fd, l.id), N, "takes nothing");
+    is(DID(fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (N + 8) * PAGE, 8 * PAGE)), 0, "a hole in it");
+    is_num(installed(fd, l.id), N - 8, "takes that");
+    half = mmap(NULL, N * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, N * PAGE);
+    *(volatile char *)(half + 8 * PAGE) = 1;
+    is(munmap(half, N * PAGE), 0, "a mapping of our own comes and goes");
+    is_num(installed(fd, l.id), N - 8, "and takes nothing");
+    is(DID(ftruncate(file, (N + 8) * PAGE)), 0, "truncating the file");
+    is_num(installed(fd, l.id), 8, "takes what is past its end");
+    is(resolve(fd, l.id, 20, 0, 0) ?: (int)last.err, EFAULT, "and there it fails");
+    is(unlease(fd, l.id), 0, "unlease");
+    is_num(mappings(), before, "the driver's mapping is gone");
+
+    /* Ended by another process. */
+    l.fd = file;
+    is(call(fd, XEN_LEND_IOC_LEASE, &l), 0, "once more");
+    pid = fork();
+    if (!pid)
+        _exit(unlease(fd, l.id));
+    waitpid(pid, &status, 0);
+    is(WEXITSTATUS(status), 0, "another process ends it");
+    for (int i = 0; i < 100 && mappings() != before; i++)
+        usleep(10000);
+    is_num(mappings(), before, "the driver's mapping is gone");
+
+    /* The last descriptor is closed while the process goes on. */
+    is(call(fd, XEN_LEND_IOC_LEASE, &l), 0, "once more");
+    close(fd);
+    is_num(mappings(), before, "closing the device takes the mapping along");
+
+    /* The process has unmapped what is not its own. */
+    fd = lend_bound();
+    is(call(fd, XEN_LEND_IOC_LEASE, &l), 0, "once more");
+    is(resolve(fd, l.id, 0, 0, 0) ?: (int)last.err, 0, "a page of it");
+    half = find_mapping("by_descriptor");
+    is(munmap(half + PAGE, PAGE), 0, "somebody unmaps a page of the driver's mapping");
+    is(resolve(fd, l.id, 1, 0, 0) ?: (int)last.err, EFAULT, "that page fails");
+    is(resolve(fd, l.id, 2, 0, 0) ?: (int)last.err, 0, "the next one does not");
+    half = mmap(half + PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    is(unlease(fd, l.id), 0, "unlease");
+    is_num(mappings(), before + 1, "leaves what somebody has mapped there");
+    munmap(half, PAGE);
+    close(fd);
+    close(file);
+}
+
 static void processes(void)
 {
     struct bed b = bed(MEMFD, N, 0, false);
@@ -557,6 +650,7 @@ int main(int argc, char **argv)
     reads_do_not_write();
     zero_policy();
     two_mappings();
+    by_descriptor();
     processes();
     slow_backing();
     races();

@@ -13,7 +13,7 @@
 #define THREADS 3
 #define MEM     (8UL << 20)
 
-static int files[FILES];
+static int files[FILES], memfd;
 static char *mem;
 static unsigned long calls = 20000;
 static unsigned long counts[8], good[8], odd;
@@ -48,18 +48,19 @@ static uint64_t maybe(struct thread *t, uint64_t value)
 static bool expected(unsigned nr, int err)
 {
     static const int any[] = { 0, EINVAL, E2BIG, EFAULT, ENOTCONN };
-    static const int of[5][8] = {
+    static const int of[6][12] = {
         { EPERM, EBUSY, ESRCH, EOPNOTSUPP },
-        { EEXIST, ENOSPC, ENOMEM, ESRCH, EPERM, ENOENT, EOPNOTSUPP },
+        { EEXIST, ENOSPC, ENOMEM, ESRCH, EPERM, ENOENT, EOPNOTSUPP, EBADF, EACCES, ENODEV, EOVERFLOW },
         { ENOENT },
         { ENOENT, EINTR, ENOMEM, ESRCH },
         { ENOENT },
+        { 0 },
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(any); i++)
         if (any[i] == err)
             return true;
-    for (unsigned i = 0; i < 8 && of[nr][i]; i++)
+    for (unsigned i = 0; i < 12 && of[nr][i]; i++)
         if (of[nr][i] == err)
             return true;
     return false;
@@ -73,12 +74,14 @@ static void one_call(struct thread *t)
         struct xen_lend_unlease u;
         struct xen_lend_resolve r;
         struct xen_lend_stats s;
+        struct xen_lend_info i;
         char room[256];
     } a = {};
     static const unsigned long cmds[] = {
         XEN_LEND_IOC_BIND, XEN_LEND_IOC_LEASE, XEN_LEND_IOC_UNLEASE, XEN_LEND_IOC_RESOLVE, XEN_LEND_IOC_STATS,
+        XEN_LEND_IOC_INFO,
     };
-    static const unsigned char often[] = { 0, 1, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4 };
+    static const unsigned char often[] = { 0, 1, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 5 };
     unsigned nr = often[rnd(t, ARRAY_SIZE(often))];
     uint64_t page = rnd(t, MEM / PAGE);
     static _Atomic uint32_t ids[FILES];
@@ -100,6 +103,13 @@ static void one_call(struct thread *t)
         a.l.memtype = maybe(t, XEN_LEND_MEMTYPE_WB);
         a.l.ioserv = maybe(t, ioserv);
         a.l.around = maybe(t, 0x1000U << rnd(t, 10));
+        if (rnd(t, 3) == 0) {
+            a.l.flags |= XEN_LEND_FD;
+            a.l.offset = a.l.addr - (uintptr_t)mem;
+            a.l.addr = maybe(t, 0);
+            a.l.fd = maybe(t, memfd);
+        }
+        a.l.pad = maybe(t, 0);
         break;
     case 2:
         a.u.id = maybe(t, id);
@@ -111,9 +121,12 @@ static void one_call(struct thread *t)
         a.r.nr = maybe(t, a.r.flags & XEN_LEND_PREFAULT ? 1 + rnd(t, 64) : 0);
         a.r.pad = maybe(t, 0);
         break;
-    default:
+    case 4:
         a.s.id = maybe(t, id);
         a.s.next = maybe(t, rnd(t, 2));
+        break;
+    default:
+        a.i.pad = maybe(t, 0);
     }
     a.b.size = maybe(t, _IOC_SIZE(cmds[nr]));
     err = ioctl(fd, cmds[nr], rnd(t, 50) ? (void *)&a : (void *)strange(t)) < 0 ? errno : 0;
@@ -134,7 +147,13 @@ static void change(struct thread *t)
 
     if (at + len > MEM)
         len = MEM - at;
-    switch (rnd(t, 6)) {
+    switch (rnd(t, 8)) {
+    case 4:
+        fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, len);
+        break;
+    case 5:
+        ftruncate(memfd, rnd(t, 2) ? MEM : at) ? errno = 0 : 0;
+        break;
     case 0:
         madvise(mem + at, len, MADV_DONTNEED);
         break;
@@ -176,7 +195,7 @@ static void *fuzz(void *arg)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = { "bind", "lease", "unlease", "resolve", "stats" };
+    static const char *const names[] = { "bind", "lease", "unlease", "resolve", "stats", "info" };
     struct thread t[THREADS];
     pthread_t threads[THREADS];
     struct xen_lend_lease l;
@@ -190,6 +209,9 @@ int main(int argc, char **argv)
     printf("# %lu calls, seed %u\n", calls, seed);
     make_server();
     mem = mmap(NULL, MEM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    memfd = memfd_create("lend_fuzz", MFD_CLOEXEC);
+    if (memfd < 0 || ftruncate(memfd, MEM))
+        die("memfd");
     for (unsigned i = 0; i < FILES; i++)
         files[i] = lend_bound();
     for (unsigned i = 0; i < THREADS; i++) {

@@ -4,10 +4,13 @@
  * from stdin (help lists them).
  */
 #define _GNU_SOURCE
+#include <linux/fs.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "lendtest.h"
+#include "backing.h"
 
 /* These want what xenctrl.h defines. */
 #include <xenevtchn.h>
@@ -19,20 +22,7 @@
 #define IOREQ_TYPE_LEND 9
 #endif
 
-struct bed {
-    int fd, file;
-    uint32_t id;
-    char *mem;
-    size_t len;
-};
-
-static void unbed(struct bed *b)
-{
-    close(b->fd);
-    munmap(b->mem, b->len);
-    if (b->file >= 0)
-        close(b->file);
-}
+#define DID(call) ((call) < 0 ? errno : 0)
 
 static int do_fork(void)
 {
@@ -43,17 +33,21 @@ static int do_fork(void)
     return waitpid(pid, NULL, 0) == pid ? 0 : errno;
 }
 
-#define DID(call) ((call) < 0 ? errno : 0)
-
 static const char help[] =
-    "lease KIND PAGES [ro] [zero] [uc|wc] [AROUND]  KIND: anon shared memfd file=PATH pfile=PATH dev=PATH\n"
-    "unlease | stats | prefault PAGE N [w] | quit\n"
+    "lease KIND PAGES [ro] [zero] [uc|wc] [fd] [child] [AROUND]\n"
+    "    KIND: anon shared memfd hugetlb thp sealed udmabuf heap uffd file=PATH pfile=PATH rofile=PATH dev=PATH drm=PATH\n"
+    "    fd: lease the file, and have it mapped nowhere; child: another process maps it and leases\n"
+    "unlease | stats | info | prefault PAGE N [w] | quit\n"
     "fill PAGE N VALUE     first word of each page becomes VALUE + page\n"
     "same PAGE N VALUE     first word of each page becomes VALUE\n"
     "read PAGE N           first words\n"
-    "munmap|remap|dontneed|remove|pageout|cold|free|mergeable|ro|rw PAGE N\n"
-    "punch PAGE N | truncate PAGES | pfill PAGE N VALUE   on the file (pfill: with pwrite)\n"
-    "sync | fork | stall on|off    stall: faults are left unanswered\n";
+    "ADVICE|munmap|over|remap|ro|rw|none|msync PAGE N | exchange PAGE N   (with the N pages that follow, by mremap)\n"
+    "punch|zero|collapse|insert PAGE N | truncate PAGES | pfill|pread PAGE N [VALUE]   on the file (of a udmabuf: behind it)\n"
+    "sync | fork | cow PAGE N VALUE | softdirty | split PAGE N | stall on|off    stall: faults are left unanswered\n"
+    "end exit|kill         the child\n"
+    "show N               the Nth buffer of a DRM card, 0 is the one that is lent; made if there is none\n"
+    "where START END       pages of the lender's mapping at these addresses of the machine\n"
+    "freeze | thaw         /lend, and the child is stuck in a write to it\n";
 
 struct server {
     xenevtchn_handle *xce;
@@ -112,77 +106,309 @@ static void serve_fault(struct server *s, unsigned vcpu)
     xenevtchn_notify(s->xce, s->port[vcpu]);
 }
 
+static void serve_options(struct server *s, struct xen_lend_lease *l, char **arg, int n, bool *child)
+{
+    for (int i = 3; i < n; i++) {
+        if (!strcmp(arg[i], "ro"))
+            l->flags |= XEN_LEND_READONLY;
+        else if (!strcmp(arg[i], "zero"))
+            l->flags |= XEN_LEND_POLICY_ZERO;
+        else if (!strcmp(arg[i], "fd"))
+            s->b.by_fd = true;
+        else if (!strcmp(arg[i], "child"))
+            *child = true;
+        else if (!strcmp(arg[i], "uc"))
+            l->memtype = XEN_LEND_MEMTYPE_UC;
+        else if (!strcmp(arg[i], "wc"))
+            l->memtype = XEN_LEND_MEMTYPE_WC;
+        else
+            l->around = strtoul(arg[i], NULL, 0);
+    }
+}
+
+/* Map or not, and lease; 0 or an errno. */
+static int bed_lease(struct bed *b, const char *kind, struct xen_lend_lease *l)
+{
+    int err;
+
+    if (b->by_fd) {
+        l->flags |= XEN_LEND_FD;
+        l->fd = reopened(b->file);
+        l->offset = b->offset;
+    } else {
+        err = bed_map(b, kind);
+        if (err)
+            return err;
+        l->addr = (uintptr_t)b->mem;
+    }
+    err = DID(ioctl(b->fd, XEN_LEND_IOC_LEASE, l));
+    b->id = l->id;
+    if (b->by_fd)
+        close(l->fd);
+    return err;
+}
+
+/* A process that is here while the file system is frozen cannot die. */
+static int cold_file = -1;
+
+static void go_and_write(int sig)
+{
+    (void)sig;
+    if (write(cold_file, "x", 1) != 1)
+        _exit(1);
+}
+
+/* The same in another process, that lives until it is told or killed. */
+static int bed_lease_child(struct bed *b, const char *kind, struct xen_lend_lease *l)
+{
+    int told[2], answer[2] = {};
+
+    if (pipe(told))
+        return errno;
+    b->child = fork();
+    if (!b->child) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        answer[0] = bed_lease(b, kind, l);
+        answer[1] = l->id;
+        signal(SIGUSR1, _exit);
+        cold_file = open("/lend/lend_serve.tmp", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        signal(SIGUSR2, go_and_write);
+        if (write(told[1], answer, sizeof(answer)) == sizeof(answer))
+            for (;;)
+                pause();
+        _exit(1);
+    }
+    if (read(told[0], answer, sizeof(answer)) != sizeof(answer))
+        answer[0] = ECHILD;
+    b->id = answer[1];
+    close(told[0]);
+    close(told[1]);
+    return answer[0];
+}
+
 static void serve_lease(struct server *s, char **arg, int n)
 {
-    unsigned pages = n > 2 ? strtoul(arg[2], NULL, 0) : 0;
-    struct xen_lend_lease l;
-    int share = MAP_SHARED;
+    struct xen_lend_lease l = lease_of(NULL, 0, gfn);
+    bool child = false;
+    int err;
 
-    s->b = (struct bed){ .len = pages * PAGE, .file = -1 };
-    if (!strcmp(arg[1], "memfd")) {
-        s->b.file = memfd_create("lend_serve", MFD_CLOEXEC);
-        if (ftruncate(s->b.file, s->b.len))
-            die("memfd");
-    } else if (!strncmp(arg[1], "file=", 5) || !strncmp(arg[1], "dev=", 4)) {
-        s->b.file = open(strchr(arg[1], '=') + 1, O_RDWR | O_CLOEXEC);
-    } else if (!strncmp(arg[1], "pfile=", 6)) {
-        s->b.file = open(arg[1] + 6, O_RDWR | O_CLOEXEC);
-        share = MAP_PRIVATE;
-    } else {
-        share = MAP_ANONYMOUS | (strcmp(arg[1], "anon") ? MAP_SHARED : MAP_PRIVATE);
-    }
-    s->b.mem = mmap(NULL, s->b.len, PROT_READ | PROT_WRITE, share, s->b.file, 0);
-    if (s->b.mem == MAP_FAILED) {
-        printf("error %s\n", strerror(errno));
+    s->b = (struct bed){ .len = strtoul(arg[2], NULL, 0) * PAGE };
+    l.len = s->b.len;
+    serve_options(s, &l, arg, n, &child);
+    err = bed_open(&s->b, arg[1]);
+    if (err) {
+        printf("error opening: %s\n", strerror(err));
         return;
     }
     s->b.fd = lend_bound();
-    l = lease_of(s->b.mem, s->b.len, gfn);
-    for (int i = 3; i < n; i++) {
-        if (!strcmp(arg[i], "ro"))
-            l.flags |= XEN_LEND_READONLY;
-        else if (!strcmp(arg[i], "zero"))
-            l.flags |= XEN_LEND_POLICY_ZERO;
-        else if (!strcmp(arg[i], "uc"))
-            l.memtype = XEN_LEND_MEMTYPE_UC;
-        else if (!strcmp(arg[i], "wc"))
-            l.memtype = XEN_LEND_MEMTYPE_WC;
-        else
-            l.around = strtoul(arg[i], NULL, 0);
-    }
-    if (ioctl(s->b.fd, XEN_LEND_IOC_LEASE, &l)) {
-        printf("error %s\n", strerror(errno));
-        unbed(&s->b);
+    if (child)
+        err = bed_lease_child(&s->b, arg[1], &l);
+    else
+        err = bed_lease(&s->b, arg[1], &l);
+    if (err) {
+        printf("error leasing: %s\n", strerror(err));
+        bed_close(&s->b);
         return;
     }
-    s->b.id = l.id;
     s->leased = true;
-    printf("ok lease %u\n", l.id);
+    printf("ok lease %u\n", s->b.id);
 }
 
 static const struct {
     const char *name;
     int advice;
 } advices[] = {
-    { "dontneed", MADV_DONTNEED }, { "remove", MADV_REMOVE }, { "pageout", 21 }, { "cold", 20 }, { "free", MADV_FREE },
-    { "mergeable", MADV_MERGEABLE },
+    { "normal", MADV_NORMAL }, { "random", MADV_RANDOM }, { "sequential", MADV_SEQUENTIAL }, { "willneed", MADV_WILLNEED },
+    { "dontneed", MADV_DONTNEED }, { "free", MADV_FREE }, { "remove", MADV_REMOVE }, { "dontfork", MADV_DONTFORK },
+    { "dofork", MADV_DOFORK }, { "mergeable", MADV_MERGEABLE }, { "unmergeable", MADV_UNMERGEABLE },
+    { "hugepage", MADV_HUGEPAGE }, { "nohugepage", MADV_NOHUGEPAGE }, { "dontdump", MADV_DONTDUMP },
+    { "dodump", MADV_DODUMP }, { "wipeonfork", MADV_WIPEONFORK }, { "keeponfork", MADV_KEEPONFORK }, { "cold", 20 },
+    { "pageout", 21 }, { "populate_read", 22 }, { "populate_write", 23 }, { "dontneed_locked", 24 }, { "collapse_huge", 25 },
+    { "hwpoison", MADV_HWPOISON }, { "soft_offline", 101 },
 };
 
-static int serve_change(struct server *s, char **arg, char *at, size_t len)
+/* The pages change places with those that follow. */
+static int exchange(char *at, size_t len)
 {
+    char *room = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int how = MREMAP_MAYMOVE | MREMAP_FIXED;
+
+    if (mremap(at, len, len, how, room) == MAP_FAILED || mremap(at + len, len, len, how, at) == MAP_FAILED ||
+        mremap(room, len, len, how, at + len) == MAP_FAILED)
+        return errno;
+    return 0;
+}
+
+static int split(char *at, size_t len)
+{
+    char text[100];
+    int fd = open("/sys/kernel/debug/split_huge_pages", O_WRONLY);
+    int n = snprintf(text, sizeof(text), "%d,%#lx,%#lx", getpid(), (unsigned long)at, (unsigned long)at + len);
+    int err = fd < 0 || write(fd, text, n) != n ? errno : 0;
+
+    close(fd);
+    return err;
+}
+
+/* A child shares the pages; ours get new contents; the child must still see the old ones. */
+static int copy_on_write(char *at, unsigned long n, uint64_t value)
+{
+    uint64_t old[64];
+    int go[2], status;
+    pid_t pid;
+
+    if (n > 64 || pipe(go))
+        return EINVAL;
+    for (unsigned long i = 0; i < n; i++)
+        old[i] = *(uint64_t *)(at + i * PAGE);
+    pid = fork();
+    if (!pid) {
+        char c;
+
+        close(go[1]);
+        c = read(go[0], &c, 1);
+        for (unsigned long i = 0; i < n; i++)
+            if (*(volatile uint64_t *)(at + i * PAGE) != old[i])
+                _exit(1);
+        _exit(0);
+    }
+    for (unsigned long i = 0; i < n; i++)
+        *(volatile uint64_t *)(at + i * PAGE) = value + i;
+    close(go[0]);
+    close(go[1]);
+    return waitpid(pid, &status, 0) == pid && !status ? 0 : EIO;
+}
+
+static int soft_dirty(void)
+{
+    int fd = open("/proc/self/clear_refs", O_WRONLY);
+    int err = fd < 0 || write(fd, "4\n", 2) != 2 ? errno : 0;
+
+    close(fd);
+    return err;
+}
+
+static int change_file(struct server *s, const char *what, off_t at, size_t len)
+{
+    static const struct {
+        const char *name;
+        int mode;
+    } modes[] = {
+        { "punch", FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE }, { "zero", FALLOC_FL_ZERO_RANGE },
+        { "collapse", FALLOC_FL_COLLAPSE_RANGE }, { "insert", FALLOC_FL_INSERT_RANGE },
+    };
+    int file = s->b.behind >= 0 ? s->b.behind : s->b.file;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(modes); i++)
+        if (!strcmp(what, modes[i].name))
+            return DID(fallocate(file, modes[i].mode, at, len));
+    return -1;
+}
+
+static int serve_change(struct server *s, char **arg, unsigned long page, unsigned long n, uint64_t value)
+{
+    char *at = s->b.mem + page * PAGE;
+    size_t len = n * PAGE;
+    int err = change_file(s, arg[0], page * PAGE, len);
+
+    if (err >= 0)
+        return err;
+    if (!s->b.mem)
+        return EINVAL;
     for (unsigned i = 0; i < ARRAY_SIZE(advices); i++)
         if (!strcmp(arg[0], advices[i].name))
             return DID(madvise(at, len, advices[i].advice));
     if (!strcmp(arg[0], "munmap"))
         return DID(munmap(at, len));
+    if (!strcmp(arg[0], "over"))
+        return DID(mmap(at, len, s->b.prot, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0);
     if (!strcmp(arg[0], "remap"))
-        return mmap(at, len, PROT_READ | PROT_WRITE, MAP_FIXED | (s->b.file < 0 ? MAP_ANONYMOUS | MAP_SHARED : MAP_SHARED),
-                    s->b.file, at - s->b.mem) == MAP_FAILED ? errno : 0;
-    if (!strcmp(arg[0], "ro") || !strcmp(arg[0], "rw"))
-        return DID(mprotect(at, len, PROT_READ | (arg[0][1] == 'w' ? PROT_WRITE : 0)));
-    if (!strcmp(arg[0], "punch"))
-        return DID(fallocate(s->b.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at - s->b.mem, len));
+        return mmap(at, len, s->b.prot, MAP_FIXED | s->b.share, s->b.file, page * PAGE) == MAP_FAILED ? errno : 0;
+    if (!strcmp(arg[0], "ro"))
+        return DID(mprotect(at, len, PROT_READ));
+    if (!strcmp(arg[0], "rw"))
+        return DID(mprotect(at, len, PROT_READ | PROT_WRITE));
+    if (!strcmp(arg[0], "none"))
+        return DID(mprotect(at, len, PROT_NONE));
+    if (!strcmp(arg[0], "msync"))
+        return DID(msync(at, len, MS_SYNC));
+    if (!strcmp(arg[0], "exchange"))
+        return exchange(at, len);
+    if (!strcmp(arg[0], "split"))
+        return split(at, len);
+    if (!strcmp(arg[0], "cow"))
+        return copy_on_write(at, n, value);
     return EINVAL;
+}
+
+static int serve_words(struct server *s, const char *what, unsigned long page, unsigned long n, uint64_t value)
+{
+    char *mem = bed_at(&s->b);
+
+    if (mem == MAP_FAILED)
+        return errno;
+    for (unsigned long i = page; i < page + n; i++) {
+        volatile uint64_t *word = (volatile uint64_t *)(mem + i * PAGE);
+
+        if (what[0] == 'r')
+            printf("%llx ", (unsigned long long)*word);
+        else
+            *word = value + (what[0] == 's' ? 0 : i);
+    }
+    if (what[0] == 'r')
+        printf("\n");
+    bed_done(&s->b, mem);
+    return 0;
+}
+
+static int serve_pwords(struct server *s, const char *what, unsigned long page, unsigned long n, uint64_t value)
+{
+    int file = s->b.behind >= 0 ? s->b.behind : s->b.file;
+    uint64_t word;
+
+    if (what[1] == 'f')
+        return file_fill(file, page, n, value);
+    for (unsigned long i = page; i < page + n; i++)
+        if (pread(file, &word, 8, i * PAGE) == 8)
+            printf("%llx ", (unsigned long long)word);
+    printf("\n");
+    return 0;
+}
+
+/* The process that leased goes. */
+static int end_child(struct server *s, const char *how)
+{
+    int status;
+
+    if (!s->b.child)
+        return ECHILD;
+    kill(s->b.child, how[0] == 'k' ? SIGKILL : SIGUSR1);
+    waitpid(s->b.child, &status, 0);
+    s->b.child = 0;
+    return 0;
+}
+
+/* The child hangs in a write until the file system thaws. */
+static int freeze(struct server *s, bool on)
+{
+    int fs = open("/lend", O_RDONLY | O_CLOEXEC), err;
+
+    err = DID(ioctl(fs, on ? FIFREEZE : FITHAW, 0));
+    close(fs);
+    if (on && !err) {
+        kill(s->b.child, SIGUSR2);
+        usleep(300000);
+    }
+    return err;
+}
+
+static int serve_info(struct server *s)
+{
+    struct xen_lend_info i = { .size = sizeof(i) };
+    int err = call(s->b.fd, XEN_LEND_IOC_INFO, &i);
+
+    printf("abi %u features %llu domid %u\n", i.abi, (unsigned long long)i.features, i.domid);
+    return err;
 }
 
 /* One command; false for the last. */
@@ -214,12 +440,24 @@ static bool serve_command(struct server *s, char *line)
         err = DID(s->b.file >= 0 ? fsync(s->b.file) : 0);
     } else if (!strcmp(arg[0], "fork")) {
         err = do_fork();
+    } else if (!strcmp(arg[0], "softdirty")) {
+        err = soft_dirty();
+    } else if (!strcmp(arg[0], "end") && n > 1) {
+        err = end_child(s, arg[1]);
+    } else if (!strcmp(arg[0], "freeze") || !strcmp(arg[0], "thaw")) {
+        err = freeze(s, arg[0][0] == 'f');
+    } else if (!strcmp(arg[0], "leased")) {
+        printf("%d\n", s->leased);
     } else if (!s->leased) {
         err = ENOENT;
     } else if (!strcmp(arg[0], "unlease")) {
+        if (s->b.child)
+            end_child(s, "kill");
         err = unlease(s->b.fd, s->b.id);
-        unbed(&s->b);
+        bed_close(&s->b);
         s->leased = false;
+    } else if (!strcmp(arg[0], "info")) {
+        err = serve_info(s);
     } else if (!strcmp(arg[0], "stats")) {
         struct xen_lend_stats t = stats(s->b.fd, s->b.id);
 
@@ -229,27 +467,24 @@ static bool serve_command(struct server *s, char *line)
                (unsigned long long)t.retries, (unsigned long long)t.installs, (unsigned long long)t.revokes,
                (unsigned long long)t.revoked, (unsigned long long)t.flushes, (unsigned long long)t.failures,
                (unsigned long long)t.slowest_us);
+    } else if (!strcmp(arg[0], "show") && s->b.drm.n) {
+        while (!err && page >= s->b.drm.n)
+            err = drm_more(&s->b.drm);
+        err = err ?: drm_show(&s->b.drm, page);
+    } else if (!strcmp(arg[0], "where") && s->b.mem) {
+        printf("%u\n", drm_pages_in(s->b.mem, s->b.len, page, count));
     } else if (!strcmp(arg[0], "prefault")) {
         err = resolve(s->b.fd, s->b.id, page, XEN_LEND_PREFAULT | (n > 3 ? XEN_LEND_WRITE : 0), count) ?: (int)last.err;
     } else if (!strcmp(arg[0], "truncate")) {
         err = DID(ftruncate(s->b.file, page * PAGE));
     } else if ((page + count) * PAGE > s->b.len) {
         err = ERANGE;
-    } else if (!strcmp(arg[0], "fill") || !strcmp(arg[0], "pfill") || !strcmp(arg[0], "same")) {
-        for (unsigned long i = page; i < page + count; i++) {
-            uint64_t word = value + (arg[0][0] == 's' ? 0 : i);
-
-            if (arg[0][0] != 'p')
-                *(volatile uint64_t *)(s->b.mem + i * PAGE) = word;
-            else if (pwrite(s->b.file, &word, 8, i * PAGE) != 8)
-                err = errno;
-        }
-    } else if (!strcmp(arg[0], "read")) {
-        for (unsigned long i = page; i < page + count; i++)
-            printf("%llx ", (unsigned long long)*(volatile uint64_t *)(s->b.mem + i * PAGE));
-        printf("\n");
+    } else if (!strcmp(arg[0], "fill") || !strcmp(arg[0], "same") || !strcmp(arg[0], "read")) {
+        err = serve_words(s, arg[0], page, count, value);
+    } else if (!strcmp(arg[0], "pfill") || !strcmp(arg[0], "pread")) {
+        err = serve_pwords(s, arg[0], page, count, value);
     } else {
-        err = serve_change(s, arg, s->b.mem + page * PAGE, count * PAGE);
+        err = serve_change(s, arg, page, count, value);
     }
     if (err)
         printf("error %s\n", strerror(err));
@@ -289,7 +524,7 @@ int main(int argc, char **argv)
         }
     }
     if (s.leased)
-        unbed(&s.b);
+        bed_close(&s.b);
     drop_server();
     return 0;
 }

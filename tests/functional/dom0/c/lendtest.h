@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,12 +71,11 @@ static inline bool ok(bool good, const char *fmt, ...)
 }
 
 /* What a call came to: 0 or an errno, to be compared with what is expected. */
-static inline void is(int got, int want, const char *what)
+static inline bool is(int got, int want, const char *what)
 {
     if (got == want)
-        ok(true, "%s: %s", what, want ? strerrorname_np(want) : "works");
-    else
-        ok(false, "%s: %s instead of %s", what, got ? strerrorname_np(got) : "works",
+        return ok(true, "%s: %s", what, want ? strerrorname_np(want) : "works");
+    return ok(false, "%s: %s instead of %s", what, got ? strerrorname_np(got) : "works",
            want ? strerrorname_np(want) : "working");
 }
 
