@@ -50,7 +50,7 @@ def story():
         seen = scenario.reads(guest, path, length)
         step.say(f"guest and dom0: {seen['sha256']}")
         lease = seen["lease"]
-        step.say(f"{lease['faults']} faults brought {lease['installs']} pages")
+        step.say(f"{lease['faults']} faults brought {lease['installed'] // scenario.PAGE} pages (with those around the one that was touched)")
     with Step("2. the guest writes; dom0 reads its file, syncs, and the host looks at the disk image") as step:
         seen = scenario.writes(guest, path, length)
         step.say(f"{seen['places']} writes are in dom0's file and on the disk, also the one after a sync")
@@ -78,7 +78,7 @@ def story():
             count(guest)
         scenario.healthy()
     note("")
-    note(f"leases {TOTAL['leases']}, faults {TOTAL['faults']}, pages installed {TOTAL['installs']}, "
+    note(f"leases {TOTAL['leases']}, faults {TOTAL['faults']}, pages installed {TOTAL['installs']} (neighbours again and again), "
          f"revocations {TOTAL['revokes']}, pages revoked {TOTAL['revoked']}; stale reads 0, lost writes 0")
 
 
