@@ -20,6 +20,8 @@ as_in_tree() {
     if grep -q 'class_init)(ObjectClass \*klass, const void' "$1/include/qom/object.h"; then
         echo 's/_class_init(ObjectClass \*klass, void \*data)/_class_init(ObjectClass *klass, const void *data)/'
     fi
+    # headings of QAPI documentation
+    grep -q '^# = ' "$1/qapi/misc.json" || { bar=$(printf '%029d' 0 | tr 0 '*'); printf 's/^# = \(.*\)/# %s\\n# \\1\\n# %s/\n' "$bar" "$bar"; }
 }
 
 # overlay_qemu TREE [WHOLE]: TREE may be a part of the tree WHOLE

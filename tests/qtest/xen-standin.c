@@ -598,7 +598,9 @@ int xc_domain_populate_physmap_exact(xc_interface *xch, uint32_t domid,
 
     lock();
     if (is_populated(start[0], nr)) {
-        ret = mistake(EBUSY, "populate: 0x%lx", (long)start[0]);
+        /* Xen replaces what is there, which the guest would not like. */
+        mistake(0, "populate: 0x%lx", (long)start[0]);
+        ret = 0;
     } else if (is_leased(start[0], nr)) {
         ret = mistake(EBUSY, "populate: 0x%lx is leased", (long)start[0]);
     } else {

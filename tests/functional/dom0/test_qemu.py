@@ -51,7 +51,7 @@ def test_lend_off():
         info = guest.qmp("query-xen-lend")
         assert not info["available"] and "lend=off" in info["reason"] and not info["leases"], info
         assert scenario.leases_in_xen() == []
-        assert of_guest(guest, 0, 2 * PAGE, 100) == sha256_file(path, 2 * PAGE)
+        assert of_guest(guest, 0, PAGE, 100) == sha256_file(path, PAGE)
         guest.must("bar write 4096 'by hand'")
         assert scenario.read_file(path, 4096, 7) == b"by hand"
     scenario.healthy()
@@ -172,13 +172,12 @@ def waits_for_page(guest):
 
 def exits_per_second(guest, seconds):
     """How often the guest's first vCPU gets through QEMU's main loop: reads of a configuration space, counted in the guest."""
-    guest.must("rm -f /tmp/stop; (while [ ! -e /tmp/stop ]; do cat /sys/bus/pci/devices/*/config; echo; done | wc -l >/tmp/count)"
-               " >/dev/null 2>&1 </dev/null &")
+    guest.must("rm -f /tmp/stop; (exits /tmp/stop >/tmp/count) >/dev/null 2>&1 </dev/null &")
     start = time.monotonic()
     time.sleep(seconds)
     guest.must("touch /tmp/stop")
-    count = wait_for("the count", lambda: guest.run("cat /tmp/count")[1].strip(), 20)
-    return int(count) / (time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return int(wait_for("the count", lambda: guest.run("cat /tmp/count")[1].strip(), 20)) / seconds
 
 
 @limit(240)
@@ -199,8 +198,8 @@ def test_slow_page():
         assert scenario.read_file(path, 8192, 6) == b"thawed"
         slowest = guest.lease()["slowest-answer"]
         note(f"during a fault of {slowest / 1e6:.1f} s, and before: main loop's answers {during[0]:.1f} ms in the median "
-             f"({before[0]:.1f}), 99 % in {during[1]:.1f} ms ({before[1]:.1f}); the other vCPU's rounds of emulated configuration "
-             f"reads {rate_during:.1f} a second ({rate_before:.1f})")
+             f"({before[0]:.1f}), 99 % in {during[1]:.1f} ms ({before[1]:.1f}); the other vCPU gets through QEMU {rate_during:.0f} times "
+             f"a second ({rate_before:.0f})")
         assert slowest > 4_000_000, slowest
         assert during[1] < 1000 and rate_during > rate_before / 4, (before, during, rate_before, rate_during)
     scenario.healthy()
@@ -272,9 +271,8 @@ def test_reset_while_waiting():
         guest.must("bar touch 0 1048576")
         with frozen():
             waits_for_page(guest)
-            guest.qmp("system_reset")
-            guest.send("cat /sys/bus/pci/devices/*/config >/dev/null")      # QEMU tells Xen after the next request
-            wait_for("the leases to end", lambda: scenario.leases_in_xen() == [], 20)
+            guest.send("reboot -f")
+            wait_for("the leases to end", lambda: scenario.leases_in_xen() == [], 60)
         wait_for("the end of the guest", lambda: guest.name not in domains(), 30)
     scenario.healthy()
 
