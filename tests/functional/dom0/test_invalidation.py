@@ -5,7 +5,7 @@ kind of memory it applies to. QEMU has no part in it: lend_serve is the VMM, the
 import os
 import time
 
-from lendlab import Skip, backing, cases, limit, note, run, wait_for
+from lendlab import Skip, backing, cases, limit, note, pvh, run, wait_for
 from lendvmm import Bench, no_kernel_complaints, swap, vmstat
 
 PAGES = 64
@@ -248,8 +248,10 @@ def numa_balancing(bench):
 
 MEMORY_MANAGEMENT = {
     "swap": swap_out, "compaction": compaction, "migration": migration, "memory_failure": memory_failure,
-    "thp_split": thp_split, "thp_collapse": thp_collapse, "numa_balancing": numa_balancing,
+    "numa_balancing": numa_balancing,
 }
+
+ON_PVH = {"thp_split": thp_split, "thp_collapse": thp_collapse, "swap": swap_out, "compaction": compaction, "migration": migration}
 
 
 @limit(300)
@@ -258,6 +260,15 @@ def test_memory_management(wanted):
     with swap(), Bench() as bench:
         for name in wanted:
             bench.case(name, MEMORY_MANAGEMENT[name])
+
+
+@pvh
+@limit(300)
+@cases(*ON_PVH)
+def test_on_pvh(wanted):
+    with swap(), Bench() as bench:
+        for name in wanted:
+            bench.case(name, ON_PVH[name])
 
 
 # ---- processes that come and go ----------------------------------------------------
