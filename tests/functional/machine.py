@@ -47,8 +47,10 @@ class Machine:
         self.trouble = None
         qemu, dom0, xen, payload = (parts[p] for p in ("qemu", "dom0", "xen", "payload"))
         # a PVH dom0 has addresses of its own: devices reach its memory through the IOMMU
+        # and Linux can make believe that it has several nodes
         if pvh:
             xen_args += " dom0=pvh"
+            mode += " numa=fake=512M"
         iommu = ["-device", "amd-iommu"] if pvh else []
         via = ",disable-legacy=on,iommu_platform=on" if pvh else ""
         disk = "file={},if=none,id={},format=raw,cache=writeback,{}"

@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def discover():
-    """[(module.test, limit, cases)] without importing: the modules only run in dom0."""
+    """[(module.test, limit, cases, wants a PVH dom0)] without importing: the modules only run in dom0."""
     found = []
     for path in sorted(glob.glob(HERE + "/dom0/test_*.py")):
         module = os.path.basename(path)[:-3]
@@ -33,24 +33,25 @@ def discover():
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and isinstance(node.targets[0], ast.Name):
                     tables[node.targets[0].id] = node.value.keys
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                    limit, cases = 90, []
+                    limit, cases, pvh = 90, [], False
                     for mark in node.decorator_list:
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
                             limit = ast.literal_eval(mark.args[0])
+                        pvh = pvh or getattr(mark, "id", "") == "pvh"
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "cases":
                             for arg in mark.args:       # names, or *TABLE for the keys of a table of the module
                                 keys = tables[arg.value.id] if isinstance(arg, ast.Starred) else [arg]
                                 cases += map(ast.literal_eval, keys)
-                    found.append((f"{module}.{node.name}", limit, cases))
-    return found
+                    found.append((f"{module}.{node.name}", limit, cases, pvh))
+    return sorted(found, key=lambda test: test[3])
 
 
 def select(patterns):
     """What the pattern wants of it: a test with cases runs with those of them whose names match."""
-    for name, limit, cases in discover():
+    for name, limit, cases, pvh in discover():
         wanted = [case for case in cases if matches(f"{name}.{case}", patterns)]
         if wanted or (not cases and matches(name, patterns)):
-            yield name, limit, wanted
+            yield name, limit, wanted, pvh
 
 
 def answer(machine, question):
@@ -150,7 +151,7 @@ def main():
     options = parser.parse_args()
     tests = [] if options.shell or options.demo else list(select(options.pattern))
     if options.list:
-        for name, _, cases in tests:
+        for name, _, cases, _ in tests:
             for case in cases or [None]:
                 print(shown(name, case))
         return 0
@@ -161,16 +162,22 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     end_with_parent(signal.SIGTERM)
     parts = parts_from_environment()
-    machine = Machine(parts, options.dir, xen_args=options.xen_args, pvh=options.pvh)
-    started = time.time()
-    machine.start()
-    died = None
-    try:
+    pvh = options.pvh or bool(tests) and tests[0][3]
+
+    def boot(where):
+        """A machine, and why it is not up if it is not. Another one than the first has a directory of its own."""
+        machine = Machine(parts, where, xen_args=options.xen_args, pvh=pvh)
+        machine.start()
         try:
             machine.wait_ready()
         except MachineDied as error:
-            died = str(error)
             tail(machine.serial)
+            return machine, str(error)
+        return machine, None
+
+    started = time.time()
+    machine, died = boot(options.dir)
+    try:
         booted = time.time() - started
         if died and not tests:
             print(died)
@@ -189,7 +196,11 @@ def main():
             print(f"-- {reason or 'ok'}; logs in {options.dir}", file=sys.stderr)
             return result != "pass"
         print(f"   dom0 is up after {booted:.0f} s; logs in {options.dir}", flush=True)
-        for name, limit, cases in tests:
+        for name, limit, cases, wants_pvh in tests:
+            if wants_pvh and not pvh:
+                machine.power_off()
+                pvh = True
+                machine, died = boot(options.dir + "/pvh")
             t0 = time.time()
             notes = []
             left = list(cases)
@@ -218,12 +229,7 @@ def main():
                     result, reason, output = run_one(machine, "test", which, limit, lambda line: notes.append(line), on_case)
                 except PowerCut as cut:
                     result, reason = cut.args
-                    machine = Machine(parts, options.dir, xen_args=options.xen_args, pvh=options.pvh)
-                    machine.start()
-                    try:
-                        machine.wait_ready()
-                    except MachineDied as error:
-                        died = str(error)
+                    machine, died = boot(options.dir + "/after-" + shown(name))
                 except (MachineDied, OSError) as error:
                     died = machine.trouble or str(error)
                     result, reason = "fail", died

@@ -49,6 +49,11 @@ def cases(*names):
     return mark
 
 
+def pvh(function):
+    """Decorator: the test wants a PVH dom0. The host boots a second machine for those that do, after all others."""
+    return function
+
+
 @contextlib.contextmanager
 def case(name):
     """The result of one case is what happens in the body. Afterwards case(...).failed tells what that was."""

@@ -7,7 +7,7 @@ import os
 import time
 
 from fusefile import FuseFile
-from lendlab import DATA, Skip, backing, cases, limit, note, pattern
+from lendlab import DATA, Skip, backing, cases, limit, note, pattern, pvh
 from lendvmm import GFN, Bench, Server
 
 PAGES = 64
@@ -426,14 +426,21 @@ FILES = {
 }
 
 MEMORY = {
-    "anonymous": anonymous, "shared_anonymous": shared_anonymous, "transparent_huge_pages": transparent_huge_pages,
-    "hugetlb": hugetlb, "userfaultfd": userfaultfd, "udmabuf": udmabuf, "hole_behind_udmabuf": hole_behind_udmabuf,
+    "anonymous": anonymous, "shared_anonymous": shared_anonymous, "userfaultfd": userfaultfd, "udmabuf": udmabuf, "hole_behind_udmabuf": hole_behind_udmabuf,
     "hole_in_memfd": hole_in_memfd, "dma_heap": dma_heap, "device_memory": device_memory, "leased_twice": leased_twice,
 }
 
 DESCRIPTORS = {
     "memfd": fd_of_memfd, "file": fd_of_file, "readonly_file": fd_of_readonly_file, "dma_buf": fd_of_dma_buf,
-    "hugetlb": fd_of_hugetlb, "and_by_address": leased_by_fd_and_address,
+    "and_by_address": leased_by_fd_and_address,
+}
+
+
+# What only a PVH dom0 has, huge pages, and what is another code path there: frame numbers are not those of the machine.
+ON_PVH = {
+    "transparent_huge_pages": transparent_huge_pages, "hugetlb": hugetlb, "hugetlb_by_fd": fd_of_hugetlb,
+    "memfd": memfd, "anonymous": anonymous, "ext4_shared": ext4_shared, "dma_buf_by_fd": fd_of_dma_buf,
+    "device_memory": device_memory,
 }
 
 
@@ -459,3 +466,10 @@ def test_memory(wanted):
 @cases(*DESCRIPTORS)
 def test_by_fd(wanted):
     each(DESCRIPTORS, wanted)
+
+
+@pvh
+@limit(300)
+@cases(*ON_PVH)
+def test_on_pvh(wanted):
+    each(ON_PVH, wanted)

@@ -5,7 +5,7 @@ kind of memory it applies to. QEMU has no part in it: lend_serve is the VMM, the
 import os
 import time
 
-from lendlab import Skip, backing, cases, limit, note, run, wait_for
+from lendlab import Skip, backing, cases, limit, note, pvh, run, wait_for
 from lendvmm import Bench, no_kernel_complaints, swap, vmstat
 
 PAGES = 64
@@ -236,19 +236,56 @@ def thp_collapse(bench):
     assert bench.server.stats()["faults"] - faults["faults"] == 2, "not in superpages again"
 
 
+def nodes():
+    with open("/sys/devices/system/node/online") as online:
+        if online.read().strip() == "0":
+            raise Skip("dom0 has one node (a PV dom0 always)")
+
+
+def moved_to_other_node(bench):
+    """move_pages(), to one node and to the other."""
+    nodes()
+    for kind in ("memfd", "anon", "file="):
+        lease(bench, kind)
+        revoked = bench.server.stats()["revoked"]
+        told = [bench.server.do(f"move 0 {PAGES} {node}") for node in (1, 0)]
+        bench.same(f"{kind} moved")
+        assert bench.server.stats()["revoked"] > revoked, "moved, and nobody was told"
+        note(f"{kind.rstrip('=')}: {told[0]} pages on node 1, then {told[1]} on node 0")
+        after(bench, kind)
+
+
 def numa_balancing(bench):
-    with open("/sys/devices/system/node/online") as nodes:
-        if nodes.read().strip() == "0":
-            raise Skip("dom0 has one node: there is nothing to balance")
-    lease(bench, "anon")
+    """The kernel makes what a process uses inaccessible from time to time, to see from which node it is used."""
+    nodes()
+    tune = "/sys/kernel/debug/sched/numa_balancing/"
+    for name, value in (("scan_delay_ms", 50), ("scan_period_min_ms", 50), ("scan_period_max_ms", 100)):
+        knob(tune + name, value)
     knob("/proc/sys/kernel/numa_balancing", 1)
-    time.sleep(3)
+    lease(bench, "anon")
+    bench.server.do(f"move 0 {PAGES} 1")
+    bench.same("moved")
+    before, revokes = vmstat("numa_pte_updates"), bench.server.stats()["revokes"]
+    for _ in range(8):
+        bench.server.do(f"spin 0 {PAGES} 2")
+        bench.same("looked at")
+        if vmstat("numa_pte_updates") > before and bench.server.stats()["revokes"] > revokes:
+            break
+    note(f"{vmstat('numa_pte_updates') - before} page-table entries looked at, {bench.server.stats()['revokes'] - revokes} notifier calls, "
+         f"{vmstat('numa_pages_migrated')} pages migrated")
+    assert vmstat("numa_pte_updates") > before, "the kernel looked at nothing"
+    assert bench.server.stats()["revokes"] > revokes, "and nobody was told"
     after(bench, "anon")
 
 
 MEMORY_MANAGEMENT = {
     "swap": swap_out, "compaction": compaction, "migration": migration, "memory_failure": memory_failure,
-    "thp_split": thp_split, "thp_collapse": thp_collapse, "numa_balancing": numa_balancing,
+}
+
+# Huge pages and nodes are for a PVH dom0 only.
+ON_PVH = {
+    "thp_split": thp_split, "thp_collapse": thp_collapse, "moved_to_other_node": moved_to_other_node,
+    "numa_balancing": numa_balancing, "swap": swap_out, "compaction": compaction,
 }
 
 
@@ -258,6 +295,15 @@ def test_memory_management(wanted):
     with swap(), Bench() as bench:
         for name in wanted:
             bench.case(name, MEMORY_MANAGEMENT[name])
+
+
+@pvh
+@limit(300)
+@cases(*ON_PVH)
+def test_on_pvh(wanted):
+    with swap(), Bench() as bench:
+        for name in wanted:
+            bench.case(name, ON_PVH[name])
 
 
 # ---- processes that come and go ----------------------------------------------------

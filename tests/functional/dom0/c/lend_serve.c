@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "backing.h"
 
@@ -43,7 +44,8 @@ static const char help[] =
     "read PAGE N           first words\n"
     "ADVICE|munmap|over|remap|ro|rw|none|msync PAGE N | exchange PAGE N   (with the N pages that follow, by mremap)\n"
     "punch|zero|collapse|insert PAGE N | truncate PAGES | pfill|pread PAGE N [VALUE]   on the file (of a udmabuf: behind it)\n"
-    "sync | fork | cow PAGE N VALUE | softdirty | split PAGE N | stall on|off    stall: faults are left unanswered\n"
+    "sync | fork | cow PAGE N VALUE | softdirty | split PAGE N | move PAGE N NODE | spin PAGE N SECONDS\n"
+    "stall on|off    stall: faults are left unanswered\n"
     "end exit|kill         the child\n"
     "show N               the Nth buffer of a DRM card, 0 is the one that is lent; made if there is none\n"
     "where START END       pages of the lender's mapping at these addresses of the machine\n"
@@ -288,6 +290,37 @@ static int soft_dirty(void)
     return err;
 }
 
+/* Pages to another node; how many are there then. */
+static int move_pages_to(char *at, unsigned long n, int node)
+{
+    void *pages[64];
+    int nodes[64], status[64], there = 0;
+
+    if (n > 64)
+        return ERANGE;
+    for (unsigned long i = 0; i < n; i++) {
+        pages[i] = at + i * PAGE;
+        nodes[i] = node;
+    }
+    if (syscall(SYS_move_pages, 0, n, pages, nodes, status, 2 /* MPOL_MF_MOVE */) < 0)
+        return errno;
+    for (unsigned long i = 0; i < n; i++)
+        there += status[i] == node;
+    printf("%d\n", there);
+    return 0;
+}
+
+/* Use the pages for some seconds, so that the kernel has a reason to look at what we use. */
+static int spin(char *at, size_t len, unsigned seconds)
+{
+    time_t end = time(NULL) + seconds;
+
+    while (time(NULL) < end)
+        for (size_t i = 0; i < len; i += PAGE)
+            (void)*(volatile char *)(at + i);
+    return 0;
+}
+
 static int change_file(struct server *s, const char *what, off_t at, size_t len)
 {
     static const struct {
@@ -338,6 +371,10 @@ static int serve_change(struct server *s, char **arg, unsigned long page, unsign
         return split(at, len);
     if (!strcmp(arg[0], "cow"))
         return copy_on_write(at, n, value);
+    if (!strcmp(arg[0], "move"))
+        return move_pages_to(at, n, value);
+    if (!strcmp(arg[0], "spin"))
+        return spin(at, len, value);
     return EINVAL;
 }
 
