@@ -138,7 +138,102 @@ def tail(path, count=30):
             print("      | " + line)
 
 
-def main():
+class Lane:
+    """A run: its machine, which is booted anew when it died (DEATHS times) or when tests want another kind; results as they come."""
+
+    DEATHS = 3
+
+    def __init__(self, options, pvh=False):
+        self.dir, self.xen_args, self.pvh = options.dir, options.xen_args, pvh
+        self.parts = parts_from_environment()
+        self.counts = {"pass": 0, "fail": 0, "skip": 0}
+        self.machine = self.trouble = None
+        self.boots = self.deaths = 0
+        self.write_counts()
+
+    def write_counts(self):
+        with open(os.path.join(self.dir, "counts"), "w") as out:
+            out.write("{pass} {fail} {skip}\n".format(**self.counts))
+
+    def boot(self):
+        """Seconds it took; self.trouble says why the machine is not up if it is not. Each has a directory of its own."""
+        where = self.dir + (f"/machine-{self.boots + 1}" if self.boots else "")
+        self.boots += 1
+        started = time.time()
+        self.end()
+        self.machine = Machine(self.parts, where, xen_args=self.xen_args, pvh=self.pvh)
+        self.machine.start()
+        try:
+            self.machine.wait_ready()
+            self.trouble = None
+        except MachineDied as error:
+            self.trouble = str(error)
+            tail(self.machine.serial)
+        return time.time() - started
+
+    def end(self):
+        if self.machine:
+            self.machine.power_off()
+
+    def died(self, why):
+        """A dead machine has failed the test that ran, and not those to come."""
+        tail(self.machine.serial)
+        self.deaths += 1
+        self.trouble = why
+        if self.deaths <= self.DEATHS:
+            print(f"   the machine died, its logs are in {self.machine.dir}; booting another one", flush=True)
+            self.boot()
+
+    def test(self, name, limit, cases):
+        run = TestRun(self, name, cases)
+        if self.trouble:
+            return run.end("fail", self.trouble)
+        which = name + ":" + ",".join(cases) if cases else name
+        try:
+            result, reason, output = run_one(self.machine, "test", which, limit, run.notes.append, run.case)
+            return run.end(result, reason, output)
+        except PowerCut as cut:
+            run.end(*cut.args)
+            self.boot()
+        except (MachineDied, OSError) as error:
+            why = self.machine.trouble or str(error)
+            run.end("fail", why)
+            self.died(why)
+
+
+class TestRun:
+    """The results of one test: one, or one for each of its cases."""
+
+    def __init__(self, lane, name, cases):
+        self.lane, self.name, self.left, self.has_cases = lane, name, list(cases), bool(cases)
+        self.notes, self.since = [], time.time()
+
+    def judge(self, result, reason, case=None):
+        self.lane.counts[result] += 1
+        self.lane.write_counts()
+        print(f"{result.upper():4}  functional  {shown(self.name, case)}  {time.time() - self.since:.1f} s"
+              + (f"  {reason}" if reason else ""), flush=True)
+        for line in self.notes:
+            print("      " + line, flush=True)
+        self.notes.clear()
+        self.since = time.time()
+
+    def case(self, case, result, reason):
+        self.left.remove(case)
+        self.judge(result, reason, case)
+
+    def end(self, result, reason, output=""):
+        """What is said of the whole test goes for the cases that nothing was said of."""
+        for case in self.left:
+            self.judge(result if result != "pass" else "fail", reason or "the test ended without a word on it", case)
+        if not self.has_cases or (result == "fail" and not self.left):
+            self.judge(result, reason)
+        if result == "fail":
+            for line in output.splitlines()[-30:]:
+                print("      | " + line, flush=True)
+
+
+def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("pattern", nargs="?", default="")
     parser.add_argument("--list", action="store_true")
@@ -148,106 +243,61 @@ def main():
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
     parser.add_argument("--pvh", action="store_true", help="a PVH dom0")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
     tests = [] if options.shell or options.demo else list(select(options.pattern))
     if options.list:
         for name, _, cases, _ in tests:
             for case in cases or [None]:
                 print(shown(name, case))
         return 0
-    counts = {"pass": 0, "fail": 0, "skip": 0}
-    report(options.dir, counts)
+    lane = Lane(options, pvh=options.pvh or bool(tests) and tests[0][3])
     if not tests and not options.shell and not options.demo:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     end_with_parent(signal.SIGTERM)
-    parts = parts_from_environment()
-    pvh = options.pvh or bool(tests) and tests[0][3]
-
-    def boot(where):
-        """A machine, and why it is not up if it is not. Another one than the first has a directory of its own."""
-        machine = Machine(parts, where, xen_args=options.xen_args, pvh=pvh)
-        machine.start()
-        try:
-            machine.wait_ready()
-        except MachineDied as error:
-            tail(machine.serial)
-            return machine, str(error)
-        return machine, None
-
-    started = time.time()
-    machine, died = boot(options.dir)
     try:
-        booted = time.time() - started
-        if died and not tests:
-            print(died)
+        booted = lane.boot()
+        if lane.trouble and not tests:
+            print(lane.trouble)
             return 1
         if options.demo:
-            print(f"   Xen and dom0 are up after {booted:.0f} s\n", flush=True)
-            result, reason, output = run_one(machine, "test", "demo.story", 400, lambda line: print(line, flush=True))
-            if result != "pass":
-                print(f"\nthe demo failed: {reason}\n{output[-3000:]}\nlogs: {options.dir}")
-            else:
-                print(f"\nevery step was checked; logs: {options.dir}")
-            return result != "pass"
+            return demo(lane, booted)
         if options.shell:
-            result, reason, output = run_one(machine, "sh", options.shell, options.timeout, print)
-            sys.stdout.write(output)
-            print(f"-- {reason or 'ok'}; logs in {options.dir}", file=sys.stderr)
-            return result != "pass"
-        print(f"   dom0 is up after {booted:.0f} s; logs in {options.dir}", flush=True)
+            return shell(lane, options)
+        print(f"   dom0 is up after {booted:.0f} s; logs in {lane.dir}", flush=True)
         for name, limit, cases, wants_pvh in tests:
-            if wants_pvh and not pvh:
-                machine.power_off()
-                pvh = True
-                machine, died = boot(options.dir + "/pvh")
-            t0 = time.time()
-            notes = []
-            left = list(cases)
-            output = ""
-
-            def judge(result, reason, case=None):
-                nonlocal t0, notes
-                counts[result] += 1
-                report(options.dir, counts)
-                print(f"{result.upper():4}  functional  {shown(name, case)}  {time.time() - t0:.1f} s"
-                      + (f"  {reason}" if reason else ""), flush=True)
-                for line in notes:
-                    print("      " + line, flush=True)
-                t0, notes = time.time(), []
-
-            def on_case(case, result, reason):
-                if case in left:
-                    left.remove(case)
-                judge(result, reason, case)
-
-            if died:
-                result, reason = "fail", died
-            else:
-                try:
-                    which = name + ":" + ",".join(cases) if cases else name
-                    result, reason, output = run_one(machine, "test", which, limit, lambda line: notes.append(line), on_case)
-                except PowerCut as cut:
-                    result, reason = cut.args
-                    machine, died = boot(options.dir + "/after-" + shown(name))
-                except (MachineDied, OSError) as error:
-                    died = machine.trouble or str(error)
-                    result, reason = "fail", died
-            for case in left:
-                judge(result if result != "pass" else "fail", reason or "the test ended without a word on it", case)
-            if not cases or (result == "fail" and not left):
-                judge(result, reason)
-            if result == "fail" and died and output == "":
-                tail(machine.serial)
-            sys.stdout.flush()
+            if wants_pvh and not lane.pvh:
+                lane.pvh = True
+                lane.boot()
+            lane.test(name, limit, cases)
     finally:
-        machine.power_off()
-    return counts["fail"] > 0
+        lane.end()
+    return lane.counts["fail"] > 0
 
 
-def report(directory, counts):
-    with open(os.path.join(directory, "counts"), "w") as out:
-        out.write(f"{counts['pass']} {counts['fail']} {counts['skip']}\n")
+def demo(lane, booted):
+    print(f"   Xen and dom0 are up after {booted:.0f} s\n", flush=True)
+    try:
+        result, reason, output = run_one(lane.machine, "test", "demo.story", 400, lambda line: print(line, flush=True))
+    except MachineDied as error:
+        result, reason, output = "fail", str(error), ""
+        tail(lane.machine.serial)
+    if result != "pass":
+        print(f"\nthe demo failed: {reason}\n{output[-3000:]}\nlogs: {lane.dir}")
+    else:
+        print(f"\nevery step was checked; logs: {lane.dir}")
+    return result != "pass"
+
+
+def shell(lane, options):
+    result, reason, output = run_one(lane.machine, "sh", options.shell, options.timeout, print)
+    sys.stdout.write(output)
+    print(f"-- {reason or 'ok'}; logs in {lane.dir}", file=sys.stderr)
+    return result != "pass"
 
 
 def shown(name, case=None):
