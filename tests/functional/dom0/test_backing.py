@@ -422,8 +422,9 @@ FILES = {
     "ext4_shared": ext4_shared, "ext4_private": ext4_private, "memfd": memfd, "readonly_file": readonly_file,
     "sealed_memfd": sealed_memfd, "readonly_lease": readonly_lease, "holes": holes, "past_end_of_file": past_end_of_file,
     "truncated_while_leased": truncated_while_leased, "truncated_under_policy_zero": truncated_under_policy_zero,
-    "fuse_that_stalls": fuse_that_stalls, "stall_in_the_vmm": stall_in_the_vmm,
 }
+
+STALLS = {"fuse_daemon": fuse_that_stalls, "vmm": stall_in_the_vmm}
 
 MEMORY = {
     "anonymous": anonymous, "shared_anonymous": shared_anonymous, "userfaultfd": userfaultfd, "udmabuf": udmabuf, "hole_behind_udmabuf": hole_behind_udmabuf,
@@ -444,8 +445,8 @@ ON_PVH = {
 }
 
 
-def each(table, wanted):
-    with Bench(vcpus=2) as bench:
+def each(table, wanted, **guest):
+    with Bench(**guest) as bench:
         for name in wanted:
             bench.case(name, table[name])
 
@@ -466,6 +467,12 @@ def test_memory(wanted):
 @cases(*DESCRIPTORS)
 def test_by_fd(wanted):
     each(DESCRIPTORS, wanted)
+
+
+@limit(240)
+@cases(*STALLS)
+def test_that_stalls(wanted):
+    each(STALLS, wanted, vcpus=2)
 
 
 @pvh
