@@ -424,7 +424,7 @@ FILES = {
     "truncated_while_leased": truncated_while_leased, "truncated_under_policy_zero": truncated_under_policy_zero,
 }
 
-STALLS = {"stalls_in_fuse": fuse_that_stalls, "stalls_in_the_vmm": stall_in_the_vmm}
+STALLS = {"fuse_daemon": fuse_that_stalls, "vmm": stall_in_the_vmm}
 
 MEMORY = {
     "anonymous": anonymous, "shared_anonymous": shared_anonymous, "userfaultfd": userfaultfd, "udmabuf": udmabuf, "hole_behind_udmabuf": hole_behind_udmabuf,
@@ -458,13 +458,6 @@ def test_file(wanted):
 
 
 @limit(300)
-@cases(*STALLS)
-def test_file_that(wanted):
-    # the vCPU that waits does nothing else: what the guest needs stays off it
-    each(STALLS, wanted, vcpus=2, cmdline="isolcpus=1 irqaffinity=0")
-
-
-@limit(300)
 @cases(*MEMORY)
 def test_memory(wanted):
     each(MEMORY, wanted)
@@ -474,6 +467,13 @@ def test_memory(wanted):
 @cases(*DESCRIPTORS)
 def test_by_fd(wanted):
     each(DESCRIPTORS, wanted)
+
+
+@limit(240)
+@cases(*STALLS)
+def test_that_stalls(wanted):
+    # the vCPU that waits does nothing else: what the guest needs stays off it
+    each(STALLS, wanted, vcpus=2, cmdline="isolcpus=1 irqaffinity=0")
 
 
 @pvh

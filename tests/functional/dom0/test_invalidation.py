@@ -330,11 +330,10 @@ def gone(bench):
     bench.fails("read", 5)
 
 
-def leased_by_child(bench):
-    bench.server.do(f"lease memfd {PAGES} child")
-    bench.server.do(f"fill 0 {PAGES} 0x1000")
-    bench.write(4, 8, 0x2000)
-    bench.same("at first")
+def leased_by_child(bench, kind="memfd"):
+    bench.server.do(f"lease {kind} {PAGES} child")
+    bench.write(0, PAGES, 0x2000)
+    assert bench.read(0, PAGES) == [0x2000 + i for i in range(PAGES)]
     return int(run("pgrep", "-P", str(bench.server.process.pid)).split()[0])
 
 
@@ -377,8 +376,8 @@ def oom_killer(bench):
 
 def oom_reaper(bench):
     """The path that may not sleep: the lender is killed and cannot die (it writes to a file system that is frozen), and the OOM
-    reaper takes its memory all the same."""
-    pid = leased_by_child(bench)
+    reaper takes its memory all the same, which is to say what is private and anonymous."""
+    pid = leased_by_child(bench, "anon")
     events = revoke_events()
     bench.server.do("freeze")
     try:

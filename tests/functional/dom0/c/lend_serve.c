@@ -226,7 +226,7 @@ static const struct {
     { "hugepage", MADV_HUGEPAGE }, { "nohugepage", MADV_NOHUGEPAGE }, { "dontdump", MADV_DONTDUMP },
     { "dodump", MADV_DODUMP }, { "wipeonfork", MADV_WIPEONFORK }, { "keeponfork", MADV_KEEPONFORK }, { "cold", 20 },
     { "pageout", 21 }, { "populate_read", 22 }, { "populate_write", 23 }, { "dontneed_locked", 24 }, { "collapse_huge", 25 },
-    { "hwpoison", MADV_HWPOISON }, { "soft_offline", 101 },
+    { "soft_offline", 101 },
 };
 
 /* The pages change places with those that follow. */
@@ -287,6 +287,22 @@ static int soft_dirty(void)
     int err = fd < 0 || write(fd, "4\n", 2) != 2 ? errno : 0;
 
     close(fd);
+    return err;
+}
+
+static void only_return(int sig)
+{
+    (void)sig;
+}
+
+/* A page goes bad.  We have it mapped and did not ask for the signal that goes with that. */
+static int poison(char *at, size_t len)
+{
+    int err;
+
+    signal(SIGBUS, only_return);
+    err = DID(madvise(at, len, MADV_HWPOISON));
+    signal(SIGBUS, SIG_DFL);
     return err;
 }
 
@@ -371,6 +387,8 @@ static int serve_change(struct server *s, char **arg, unsigned long page, unsign
         return split(at, len);
     if (!strcmp(arg[0], "cow"))
         return copy_on_write(at, n, value);
+    if (!strcmp(arg[0], "hwpoison"))
+        return poison(at, len);
     if (!strcmp(arg[0], "move"))
         return move_pages_to(at, n, value);
     if (!strcmp(arg[0], "spin"))
