@@ -107,22 +107,22 @@ static int drm_open(struct drm *d, const char *path, size_t len)
     return err ?: drm_more(d);
 }
 
-/* How many of the pages mapped at @mem lie in bytes @start to @end of the machine's addresses: the BAR of the card. */
-static unsigned drm_pages_in(const char *mem, size_t len, uint64_t start, uint64_t end)
+/*
+ * How many of @n numbers from @value on begin a page of the file, a BAR of @pages pages: what is in video memory shows there, too.
+ * (The page map does not tell of such pages.)
+ */
+static int drm_find_words(const char *path, unsigned long pages, uint64_t value, unsigned long n)
 {
-    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    unsigned n = 0;
-    uint64_t entry;
+    int fd = open(path, O_RDONLY | O_CLOEXEC), found = 0;
+    char *bar = mmap(NULL, pages * PAGE, PROT_READ, MAP_SHARED, fd, 0);
 
-    for (size_t at = 0; at < len; at += PAGE) {
-        (void)*(volatile const char *)(mem + at);
-        if (pread(fd, &entry, 8, ((uintptr_t)mem + at) / PAGE * 8) != 8)
-            break;
-        entry &= (1ULL << 55) - 1;
-        n += entry * PAGE >= start && entry * PAGE < end;
-    }
+    if (fd < 0 || bar == MAP_FAILED)
+        return -1;
+    for (unsigned long i = 0; i < pages; i++)
+        found += *(volatile uint64_t *)(bar + i * PAGE) - value < n;
+    munmap(bar, pages * PAGE);
     close(fd);
-    return n;
+    return found;
 }
 
 #endif

@@ -48,7 +48,7 @@ static const char help[] =
     "stall on|off    stall: faults are left unanswered\n"
     "end exit|kill         the child\n"
     "show N               the Nth buffer of a DRM card, 0 is the one that is lent; made if there is none\n"
-    "where START END       pages of the lender's mapping at these addresses of the machine\n"
+    "find PATH PAGES VALUE how many pages of a BAR begin with VALUE or one of the numbers after it, as many as pages are lent\n"
     "freeze | thaw         /lend, and the child is stuck in a write to it\n";
 
 struct server {
@@ -526,8 +526,11 @@ static bool serve_command(struct server *s, char *line)
         while (!err && page >= s->b.drm.n)
             err = drm_more(&s->b.drm);
         err = err ?: drm_show(&s->b.drm, page);
-    } else if (!strcmp(arg[0], "where") && s->b.mem) {
-        printf("%u\n", drm_pages_in(s->b.mem, s->b.len, page, count));
+    } else if (!strcmp(arg[0], "find") && n > 3) {
+        int found = drm_find_words(arg[1], count, value, s->b.len / PAGE);
+
+        printf("%d\n", found);
+        err = found < 0 ? errno : 0;
     } else if (!strcmp(arg[0], "prefault")) {
         err = resolve(s->b.fd, s->b.id, page, XEN_LEND_PREFAULT | (n > 3 ? XEN_LEND_WRITE : 0), count) ?: (int)last.err;
     } else if (!strcmp(arg[0], "truncate")) {
