@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Makes the guest's kernel (Debian's, as it is) and initrd (busybox and the tools of tests/guest). Runs in the build root.
+# Makes the guest's kernel (Debian's, as it is) and initrd (busybox and the tools of tests/guest), and the guest that is ring 0
+# only. Runs in the build root.
 set -eu
 . "$TOP/scripts/common.sh"
 . "$TOP/scripts/initrd.sh"
@@ -16,3 +17,7 @@ done
 initrd_pack "$dest/initrd" "$dest/initrd.gz"
 cp "/opt/linux/boot/vmlinuz-$KVER" "$dest/vmlinuz"
 rm -rf "$dest/initrd"
+
+gcc -std=gnu11 -O2 -Wall -Wextra -Wno-missing-field-initializers -Werror -ffreestanding -fno-pic -no-pie -static -nostdlib -mno-red-zone -mgeneral-regs-only \
+    -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,noexecstack \
+    -Wl,-T,"$TOP/tests/guest/ring0/ring0.lds" -o "$dest/ring0" "$TOP"/tests/guest/ring0/*.[Sc]

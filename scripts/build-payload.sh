@@ -11,15 +11,16 @@ install -m 755 "$TOP/tools/xen-lend" "$tree/bin/xen-lend"
 install -m 755 "$TOP/images/dom0/init" "$tree/dom0-init"
 install -m 755 "$TOP/images/dom0/shell-guest" "$tree/shell-guest"
 cp -r "$QEMU_DIR/." "$tree/qemu/"
-cp "$GUEST_DIR/vmlinuz" "$GUEST_DIR/initrd.gz" "$tree/guest/"
+cp "$GUEST_DIR/vmlinuz" "$GUEST_DIR/initrd.gz" "$GUEST_DIR/ring0" "$tree/guest/"
 for ko in "$MODULE_DIR"/*.ko; do [ ! -e "$ko" ] || cp "$ko" "$tree/"; done
 cp -r "$TOP/examples/." "$tree/examples/"
 cp "$TOP"/tests/functional/dom0/*.py "$tree/tests/"
 for source in "$TOP"/tests/functional/dom0/c/*.c; do
     [ -e "$source" ] || continue
     name=${source##*/}
-    gcc -std=gnu11 -O2 -Wall -Wextra -I"$TOP/linux/include/uapi" -idirafter /usr/include -o "$tree/tests/bin/${name%.c}" "$source" \
-        -lxenctrl -lxendevicemodel -lxenforeignmemory -lxenevtchn -pthread
+    gcc -std=gnu11 -O2 -Wall -Wextra -Wno-missing-field-initializers -I"$TOP/linux/include/uapi" -I"$TOP/tests/guest/ring0" \
+        -idirafter /usr/include -o "$tree/tests/bin/${name%.c}" "$source" \
+        -Wl,--as-needed -lxenguest -lxenctrl -lxendevicemodel -lxenforeignmemory -lxenevtchn -pthread
 done
 size=$(($(du -sm "$tree" | cut -f1) * 5 / 4 + 16))
 mke2fs -q -t ext4 -L lend -O ^has_journal -d "$tree" "$dest/payload.img" "${size}M"

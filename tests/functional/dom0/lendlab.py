@@ -300,8 +300,9 @@ class Guest:
             "xenstore-read", f"/local/domain/{self.domid}/console/tty", check=False).strip().startswith("/dev/") and run(
             "xenstore-read", f"/local/domain/{self.domid}/console/tty").strip())
         self.tty = os.open(tty, os.O_RDWR | os.O_NOCTTY)
+        import termios
         import tty as ttymod
-        ttymod.setraw(self.tty)
+        ttymod.setraw(self.tty, termios.TCSANOW)        # what a quick guest has said already stays
         self._until(re.compile(rb"@lend ready\r?\n"), timeout)
         return self
 

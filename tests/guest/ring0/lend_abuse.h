@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a lender may try with the arguments of the dm_ops; the same for a PV lender (dom0) and for one that is a guest itself.
+ * Wants lend_dmop.h, the numbers of errors, and check(got, wanted, name).
+ */
+static void check(long got, long want, const char *name);
+
+/* FRAME is the lender's own and writable; GFN the first of 128 frames of the borrower that nothing is at, RAM one that is RAM. */
+static void abuse(unsigned domid, unsigned ioserv, uint64_t gfn, uint64_t ram, uint64_t frame)
+{
+    struct {
+        const char *name;
+        long want;
+        struct lend_create c;
+    } creates[] = {
+        { "a lease of nothing", -EINVAL, { gfn, 0, ioserv, 0, LEND_WB } },
+        { "a lease of 2^28 + 1 pages", -EINVAL, { gfn, (1 << 28) + 1, ioserv, 0, LEND_WB } },
+        { "a lease of 2^64 - 1 pages", -EINVAL, { gfn, ~0ULL, ioserv, 0, LEND_WB } },
+        { "a lease from frame 2^64 - 1 on", -EINVAL, { ~0ULL, 2, ioserv, 0, LEND_WB } },
+        { "a lease of 2^28 pages that ends past 2^64", -EINVAL, { -(1ULL << 20), 1 << 28, ioserv, 0, LEND_WB } },
+        { "a lease past the guest's address width", -EINVAL, { 1ULL << 40, 1, ioserv, 0, LEND_WB } },
+        { "a lease over guest RAM", -EEXIST, { ram, 1, ioserv, 0, LEND_WB } },
+        { "a lease that ends in guest RAM", -EEXIST, { ram & ~511ULL, 512, ioserv, 0, LEND_WB } },
+        { "somebody else's ioreq server", -ENOENT, { gfn, 16, ioserv ^ 1, 0, LEND_WB } },
+        { "an ioreq server with number 65535", -ENOENT, { gfn, 16, 65535, 0, LEND_WB } },
+        { "flags nobody knows", -EINVAL, { gfn, 16, ioserv, 0x8002, LEND_WB } },
+        { "a memory type nobody knows", -EINVAL, { gfn, 16, ioserv, 0, 77 } },
+        { "padding", -EINVAL, { gfn, 16, ioserv, 0, LEND_WB, .pad = 1 } },
+        { "a generation of one's own", -EINVAL, { gfn, 16, ioserv, 0, LEND_WB, .generation = 5 } },
+        { "the continuation of a call nobody made", -ENOENT, { gfn, 16, ioserv, 0, LEND_WB, .id = 0x7fffffff } },
+    };
+    struct lend_create c = { gfn, 16, ioserv, 0, LEND_WB }, d;
+    struct lend_install i;
+    static uint64_t many[512];
+    uint64_t frames[16], generation, old;
+    struct lend_query q;
+    struct lend_revoke r;
+    uint32_t ids[70];
+    unsigned n;
+    long rc;
+
+    for (n = 0; n < sizeof(creates) / sizeof(*creates); n++)
+        check(lend_create(domid, &creates[n].c), creates[n].want, creates[n].name);
+
+    check(lend_create(domid, &c), 0, "a lease as it should be");
+    d = (struct lend_create){ gfn + 15, 2, ioserv, 0, LEND_WB };
+    check(lend_create(domid, &d), -EEXIST, "a lease that overlaps its end");
+    d = (struct lend_create){ gfn, 16, ioserv, 0, LEND_WB };
+    check(lend_create(domid, &d), -EEXIST, "the same lease again");
+    d = (struct lend_create){ gfn, 16, ioserv, 0, LEND_WB, .id = c.id };
+    check(lend_create(domid, &d), -EINVAL, "the continuation of a lease that is complete");
+
+    generation = c.generation;
+    for (n = 0; n < 16; n++)
+        frames[n] = frame;
+    check(lend_install(domid, c.id, 0, generation, frames, 0), -EINVAL, "an install of nothing");
+    i = (struct lend_install){ .id = c.id, .nr = 513, .generation = generation };
+    check(dm_op(domid, LEND_INSTALL, &i, sizeof(i), many, sizeof(many)), -EINVAL, "an install of 513 pages");
+    i = (struct lend_install){ .id = c.id, .nr = 0xffffffff, .generation = generation };
+    check(dm_op(domid, LEND_INSTALL, &i, sizeof(i), frames, sizeof(frames)), -EINVAL, "2^32 - 1 pages in a short buffer");
+    i = (struct lend_install){ .id = c.id, .nr = 1, .generation = generation };
+    check(dm_op(domid, LEND_INSTALL, &i, sizeof(i), 0, 0), -EINVAL, "an install without a buffer");
+    i = (struct lend_install){ .id = c.id, .nr = 1, .generation = generation, .done = 1 };
+    check(dm_op(domid, LEND_INSTALL, &i, sizeof(i), frames, 8), -EINVAL, "an install that claims to be done");
+    check(lend_install(domid, c.id, 16, generation, frames, 1), -EINVAL, "an install past the end");
+    check(lend_install(domid, c.id, 15, generation, frames, 2), -EINVAL, "an install across the end");
+    check(lend_install(domid, c.id, ~0ULL, generation, frames, 2), -EINVAL, "an install from page 2^64 - 1 on");
+    check(lend_install(domid, c.id, 0, 0, frames, 1), -EAGAIN, "an install of generation 0");
+    check(lend_install(domid, c.id, 0, generation + 1, frames, 1), -EAGAIN, "an install of a generation to come");
+    check(lend_install(domid, c.id + 1, 0, generation, frames, 1), -ENOENT, "an install into no lease");
+    frames[1] = 1ULL << 62;
+    check(lend_install(domid, c.id, 0, generation, frames, 3), -EPERM, "a frame number of 63 bits");
+    check(lend_done, 1, "of which the page before it was installed");
+    frames[1] = 1ULL << 40;
+    check(lend_install(domid, c.id, 0, generation, frames, 3), -EPERM, "a frame past all memory");
+    frames[0] = frames[1] = frames[2] = frame | FRAME_WRITE;
+    check(lend_install(domid, c.id, 0, generation, frames, 3), 0, "the same frame three times, writable");
+
+    check(lend_revoke(domid, c.id, 0, 0, 0), -EINVAL, "a revoke of nothing");
+    check(lend_revoke(domid, c.id, 16, 1, 0), -EINVAL, "a revoke past the end");
+    check(lend_revoke(domid, c.id, 1, ~0ULL, 0), -EINVAL, "a revoke of 2^64 - 1 pages");
+    check(lend_revoke(domid, c.id + 1, 0, 1, 0), -ENOENT, "a revoke in no lease");
+    r = (struct lend_revoke){ .id = c.id, .nr = 1, .pad = 1 };
+    check(dm_op(domid, LEND_REVOKE, &r, sizeof(r), 0, 0), -EINVAL, "a revoke with padding");
+    old = generation;
+    check(lend_revoke(domid, c.id, 8, 1, &generation), 0, "a revoke of a page that is absent");
+    check(lend_install(domid, c.id, 0, old, frames, 1), -EAGAIN, "an install with what was looked up before it");
+    q = (struct lend_query){ .id = c.id, .pad = 1 };
+    check(dm_op(domid, LEND_QUERY, &q, sizeof(q), 0, 0), -EINVAL, "a query with padding");
+    q = (struct lend_query){ .id = c.id + 1 };
+    check(dm_op(domid, LEND_QUERY, &q, sizeof(q), 0, 0), -ENOENT, "a query past the last lease");
+    check(lend_destroy(domid, 0), -ENOENT, "an end of lease 0");
+    check(lend_destroy(domid, c.id), 0, "the end of the lease, with pages in it");
+    check(lend_destroy(domid, c.id), -ENOENT, "and again");
+    check(lend_install(domid, c.id, 0, generation, frames, 1), -ENOENT, "an install after the end");
+    check(lend_revoke(domid, c.id, 0, 1, 0), -ENOENT, "a revoke after the end");
+
+    c = (struct lend_create){ gfn, 16, ioserv, LEND_READONLY, LEND_WB };
+    check(lend_create(domid, &c), 0, "a read-only lease");
+    check(lend_install(domid, c.id, 0, c.generation, frames, 1), -EACCES, "a writable page in it");
+    lend_destroy(domid, c.id);
+
+    for (n = 0, rc = 0; n < 70 && !rc; n += !rc) {
+        d = (struct lend_create){ gfn + n, 1, ioserv, 0, LEND_WB };
+        rc = lend_create(domid, &d);
+        if (!rc)
+            ids[n] = d.id;
+    }
+    check(rc, -ENOSPC, "a lease too many");
+    while (n--)
+        lend_destroy(domid, ids[n]);
+}

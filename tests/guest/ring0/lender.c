@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A guest as lender, with or without the right to be one.
+ *
+ *   lend DOMID GFN OTHER...   the device model of DOMID (by XEN_DOMCTL_set_target); OTHER is a domain it has no right to,
+ *                             and that has granted it reference 20, as has the borrower
+ *   bystand DOMID GFN         no right to anything
+ */
+#include "ring0.h"
+
+#define EPERM 1
+#define ENOENT 2
+#define ESRCH 3
+#define EAGAIN 11
+#define EACCES 13
+#define EFAULT 14
+#define EEXIST 17
+#define EINVAL 22
+#define ENOSPC 28
+
+#include "lend_dmop.h"
+#include "lend_abuse.h"
+
+static unsigned count, wrong;
+
+static void check(long got, long want, const char *name)
+{
+    wrong += got != want;
+    print("%s %u - %s: %ld", got == want ? "ok" : "not ok", ++count, name, got);
+    if (got != want)
+        print(" instead of %ld", want);
+    print("\n");
+}
+
+static int result(void)
+{
+    int rc = wrong != 0;
+
+    print("1..%u\n", count);
+    count = wrong = 0;
+    return rc;
+}
+
+static long dm_op(unsigned domid, unsigned op, void *arg, unsigned size, const void *buf, unsigned long len)
+{
+    struct { uint32_t op, pad; uint8_t u[120]; } call = { .op = op };
+    struct xen_dm_op_buf bufs[2] = { { .size = sizeof(call) }, { .size = len } };
+    long rc;
+
+    memcpy(call.u, arg, size);
+    set_xen_guest_handle(bufs[0].h, (void *)&call);
+    set_xen_guest_handle(bufs[1].h, (void *)buf);
+    rc = hypercall(__HYPERVISOR_dm_op, domid, buf ? 2 : 1, (unsigned long)bufs, 0, 0);
+    memcpy(arg, call.u, size);
+    return rc;
+}
+
+int bystand(int argc, char **argv)
+{
+    unsigned domid = argc > 1 ? number(argv[1]) : 0;
+    uint64_t gfn = argc > 2 ? number(argv[2]) : 0, frame = SPARE_GFN;
+    struct lend_create c = { gfn, 1, 0, 0, LEND_WB };
+    struct lend_query q = {};
+    struct xen_dm_op_create_ioreq_server s = {};
+    struct xen_dm_op_destroy_ioreq_server e = { .id = 0 };
+    xen_ulong_t idx = gfn;
+    xen_pfn_t at = FREE_GFN;
+    int err = 0;
+    struct xen_add_to_physmap_batch foreign = { .domid = DOMID_SELF, .space = XENMAPSPACE_gmfn_foreign, .size = 1 };
+    struct xen_mem_acquire_resource resource = { .domid = domid, .type = XENMEM_resource_ioreq_server, .frame = 1,
+                                                 .nr_frames = 1 };
+
+    check(lend_create(domid, &c), -EPERM, "lends to another guest");
+    check(lend_install(domid, 1, 0, 1, &frame, 1), -EPERM, "installs in another guest");
+    check(lend_revoke(domid, 1, 0, 1, NULL), -EPERM, "revokes from another guest");
+    check(lend_destroy(domid, 1), -EPERM, "ends another guest's lease");
+    check(dm_op(domid, LEND_QUERY, &q, sizeof(q), NULL, 0), -EPERM, "asks for another guest's leases");
+    check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s), NULL, 0), -EPERM, "makes an ioreq server for another guest");
+    check(dm_op(domid, XEN_DMOP_destroy_ioreq_server, &e, sizeof(e), NULL, 0), -EPERM, "destroys another guest's ioreq server");
+    check(lend_create(0, &c), -EINVAL, "lends to dom0");
+    check(lend_create(0x7ff1, &c), -ESRCH, "lends to Xen's own domain for I/O");
+    foreign.u.foreign_domid = domid;
+    set_xen_guest_handle(foreign.idxs, &idx);
+    set_xen_guest_handle(foreign.gpfns, &at);
+    set_xen_guest_handle(foreign.errs, &err);
+    err = hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, (unsigned long)&foreign, 0, 0, 0) ?: err;
+    check(err, -EPERM, "maps what another guest has borrowed");
+    set_xen_guest_handle(resource.frame_list, &at);
+    check(hypercall(__HYPERVISOR_memory_op, XENMEM_acquire_resource, (unsigned long)&resource, 0, 0, 0), -EPERM,
+          "maps another guest's ioreq page");
+    return result();
+}
+
+static long one(unsigned domid, const struct lend_create *c, unsigned page, uint64_t frame)
+{
+    return lend_install(domid, c->id, page, c->generation, &frame, 1);
+}
+
+static long map_grant(unsigned domid, unsigned ref, unsigned long gfn, grant_handle_t *handle)
+{
+    struct gnttab_map_grant_ref op = { .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = ref, .dom = domid };
+    long rc = hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, (unsigned long)&op, 1, 0, 0);
+
+    *handle = op.handle;
+    return rc ?: op.status;
+}
+
+static void unmap_grant(unsigned long gfn, grant_handle_t handle)
+{
+    struct gnttab_unmap_grant_ref op = { .host_addr = gfn << 12, .handle = handle };
+
+    hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, (unsigned long)&op, 1, 0, 0);
+}
+
+static long reservation(unsigned what, unsigned long gfn)
+{
+    xen_pfn_t frame = gfn;
+    struct xen_memory_reservation op = { .nr_extents = 1, .domid = DOMID_SELF };
+
+    set_xen_guest_handle(op.extent_start, &frame);
+    return hypercall(__HYPERVISOR_memory_op, what, (unsigned long)&op, 0, 0, 0);
+}
+
+/* One page stays lent for whoever wants to look from the borrower's side: "lend keep". */
+int lend(int argc, char **argv)
+{
+    unsigned domid = argc > 1 ? number(argv[1]) : 0, other = argc > 3 ? number(argv[3]) : 0;
+    uint64_t gfn = argc > 2 ? number(argv[2]) : 0, lent = argc > 4 ? number(argv[4]) : 0, generation = 0;
+    struct xen_dm_op_create_ioreq_server s = {};
+    struct xen_dm_op_destroy_ioreq_server e = { .id = 0 };
+    struct xen_hvm_param p = { .domid = domid, .index = HVM_PARAM_STORE_PFN };
+    struct lend_create c, d;
+    grant_handle_t handle;
+
+    if (argc < 5)
+        return 2;
+    check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s), NULL, 0), 0, "an ioreq server of its own");
+    abuse(domid, s.id, gfn, 0x100, SPARE_GFN);
+
+    /* Somebody else's lease: the first one there is, dom0's. */
+    c = (struct lend_create){ .id = 1, .generation = 1 };
+    check(one(domid, &c, 0, SPARE_GFN), -EPERM, "a page for another lender's lease");
+    check(lend_revoke(domid, 1, 0, 1, NULL), -EPERM, "another lender's page revoked");
+    check(lend_destroy(domid, 1), -EPERM, "another lender's lease ended");
+    d = (struct lend_create){ gfn, 1, 0, 0, LEND_WB };
+    check(lend_create(domid, &d), -ENOENT, "a lease by way of another lender's ioreq server");
+    check(dm_op(domid, XEN_DMOP_destroy_ioreq_server, &e, sizeof(e), NULL, 0), -EPERM, "another lender's ioreq server destroyed");
+
+    /* Who borrows */
+    check(lend_create(own_domid(), &d), -EPERM, "a lease to itself");
+    d = (struct lend_create){ gfn, 1, s.id, 0, LEND_WB };
+    check(lend_create(other, &d), -EPERM, "a lease to a guest it has no right to");
+    check(lend_create(0, &d), -EINVAL, "a lease to dom0");
+
+    /* Frames */
+    c = (struct lend_create){ gfn, 16, s.id, 0, LEND_WB };
+    check(lend_create(domid, &c), 0, "a lease");
+    check(one(domid, &c, 0, 0xfd800), -EPERM, "a frame that nothing is at");
+    check(one(domid, &c, 0, 0xfee00), -EPERM, "its local APIC");
+    check(one(domid, &c, 0, 0xf0000), -EPERM, "MMIO nobody gave it");
+    check(one(domid, &c, 0, SHARED_GFN), -EPERM, "its shared info page, which is Xen's");
+    check(one(domid, &c, 0, GRANT_GFN), -EPERM, "its grant table, which is Xen's");
+    check(map_grant(other, 20, FREE_GFN, &handle), 0, "a page that another guest granted");
+    check(one(domid, &c, 0, FREE_GFN), -EPERM, "read-only");
+    check(one(domid, &c, 0, FREE_GFN | FRAME_WRITE), -EPERM, "writable");
+    unmap_grant(FREE_GFN, handle);
+    check(map_grant(domid, 20, FREE_GFN, &handle), 0, "a page that the borrower granted");
+    check(one(domid, &c, 0, FREE_GFN | FRAME_WRITE), -EPERM, "lent back to it");
+    unmap_grant(FREE_GFN, handle);
+    check(*(volatile uint64_t *)AT(lent) != 0, 1, "memory it has borrowed itself");
+    check(one(domid, &c, 0, lent), -EPERM, "lent on");
+
+    /* A frame that goes away while it is lent: it is the borrower's to see until the revoke, and free then. */
+    *(uint64_t *)AT(SPARE_GFN + 1) = 0xabcd;
+    check(one(domid, &c, 1, (SPARE_GFN + 1) | FRAME_WRITE), 0, "a page of its own");
+    check(reservation(XENMEM_decrease_reservation, SPARE_GFN + 1), 1, "which it gives back to Xen");
+    check(one(domid, &c, 2, SPARE_GFN + 1), -EPERM, "and wants to lend again");
+    check(reservation(XENMEM_populate_physmap, SPARE_GFN + 1), 1, "a new frame in its place");
+    check(lend_revoke(domid, c.id, 1, 1, &generation), 0, "the old one revoked");
+    check(one(domid, &c, 1, SPARE_GFN + 1), -EAGAIN, "the new one with the old generation");
+    c.generation = generation;
+    *(uint64_t *)AT(SPARE_GFN + 2) = 0x1234;
+    check(one(domid, &c, 1, (SPARE_GFN + 2) | FRAME_WRITE), 0, "a page to stay");
+
+    /* The guest's own pages by way of its parameters: a lender may ask for them. */
+    check(hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (unsigned long)&p, 0, 0, 0), 0, "a parameter of the borrower's");
+    return result();
+}
