@@ -25,6 +25,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -197,10 +198,11 @@ static int do_bind(struct xen_lend_bind *arg)
     return 0;
 }
 
-static int do_lease(struct xen_lend_lease *arg)
+/* What the driver looks at by itself. */
+static int check_lease(const struct xen_lend_lease *arg)
 {
     uint64_t nr = arg->len / STANDIN_PAGE;
-    struct standin_lease *lease = NULL;
+    bool by_fd = arg->flags & XEN_LEND_FD;
 
     if (!standin->bound) {
         return mistake(ENOTCONN, "lease: not bound");
@@ -211,8 +213,14 @@ static int do_lease(struct xen_lend_lease *arg)
         return mistake(EINVAL, "lease: addr 0x%llx len 0x%llx",
                        arg->addr, arg->len);
     }
-    if (arg->flags & ~(XEN_LEND_READONLY | XEN_LEND_POLICY_ZERO)) {
+    if (arg->flags & ~(XEN_LEND_READONLY | XEN_LEND_POLICY_ZERO |
+                       XEN_LEND_FD)) {
         return mistake(EINVAL, "lease: flags 0x%x", arg->flags);
+    }
+    if (arg->pad || arg->offset % STANDIN_PAGE ||
+        (by_fd ? arg->addr : arg->fd || arg->offset)) {
+        return mistake(EINVAL, "lease: fd %d offset 0x%llx", arg->fd,
+                       arg->offset);
     }
     if (arg->memtype != XEN_LEND_MEMTYPE_UC &&
         arg->memtype != XEN_LEND_MEMTYPE_WC &&
@@ -223,9 +231,15 @@ static int do_lease(struct xen_lend_lease *arg)
                         arg->around < 4096 || arg->around > 2 << 20)) {
         return mistake(EINVAL, "lease: around 0x%x", arg->around);
     }
-    if (nr > 1 << 28) {
-        return -EINVAL;
-    }
+    return nr > 1 << 28 ? -EINVAL : 0;
+}
+
+/* What the hypervisor looks at. */
+static int create_lease(struct xen_lend_lease *arg)
+{
+    uint64_t nr = arg->len / STANDIN_PAGE;
+    struct standin_lease *lease = NULL;
+
     if (arg->gfn >> STANDIN_GFN_BITS || (arg->gfn + nr) >> STANDIN_GFN_BITS) {
         return -EINVAL;
     }
@@ -268,6 +282,45 @@ static int do_lease(struct xen_lend_lease *arg)
     return 0;
 }
 
+/* A file is mapped by the driver; what can be wrong with it, mmap() says. */
+static int do_lease(struct xen_lend_lease *arg)
+{
+    bool by_fd = arg->flags & XEN_LEND_FD;
+    int prot = arg->flags & XEN_LEND_READONLY ? PROT_READ
+                                              : PROT_READ | PROT_WRITE;
+    void *map = NULL;
+    int ret = check_lease(arg);
+
+    if (ret) {
+        return ret;
+    }
+    if (by_fd) {
+        /* The system call, which has offsets beyond those of the C library. */
+        map = (void *)syscall(SYS_mmap, NULL, arg->len, prot, MAP_SHARED,
+                              arg->fd, arg->offset);
+        if (map == MAP_FAILED) {
+            return -errno;
+        }
+        arg->addr = (uintptr_t)map;
+    }
+    ret = create_lease(arg);
+    if (ret && by_fd) {
+        munmap(map, arg->len);
+    }
+    return ret;
+}
+
+static int do_info(struct xen_lend_info *arg)
+{
+    if (arg->pad) {
+        return -EINVAL;
+    }
+    arg->abi = standin->abi;
+    arg->features = standin->features;
+    arg->domid = standin->bound ? STANDIN_DOMID : XEN_LEND_UNBOUND;
+    return 0;
+}
+
 static int do_unlease(struct xen_lend_unlease *arg)
 {
     struct standin_lease *lease = lease_by_id(arg->id);
@@ -277,6 +330,9 @@ static int do_unlease(struct xen_lend_unlease *arg)
     }
     if (!lease) {
         return mistake(ENOENT, "unlease: %u", arg->id);
+    }
+    if (lease->flags & XEN_LEND_FD) {
+        munmap((void *)(uintptr_t)lease->addr, lease->len);
     }
     lease->used = false;
     standin->unleased++;
@@ -404,8 +460,8 @@ static int copy(void *ours, uintptr_t theirs, size_t len, bool back)
         ? 0 : -EFAULT;
 }
 
-/* As the kernel's copy_struct_from_user(). */
-static int copy_struct(void *arg, uintptr_t from, size_t known)
+/* As the kernel's copy_struct_from_user(); version 1 had @min bytes. */
+static int copy_struct(void *arg, uintptr_t from, size_t min, size_t known)
 {
     char tail[STANDIN_PAGE] = { };
     uint32_t size;
@@ -413,17 +469,18 @@ static int copy_struct(void *arg, uintptr_t from, size_t known)
     if (copy(&size, from, sizeof(size), false)) {
         return -EFAULT;
     }
-    if (size < known) {
+    if (size < min) {
         return mistake(EINVAL, "ioctl: size %u instead of %zu", size, known);
     }
     if (size > STANDIN_PAGE) {
         return mistake(E2BIG, "ioctl: size %u instead of %zu", size, known);
     }
-    if (copy(arg, from, known, false) ||
+    memset(arg, 0, known);
+    if (copy(arg, from, MIN(size, known), false) ||
         (size > known && copy(tail, from + known, size - known, false))) {
         return -EFAULT;
     }
-    for (size_t i = 0; i < size - known; i++) {
+    for (size_t i = 0; known + i < size; i++) {
         if (tail[i]) {
             return mistake(E2BIG, "ioctl: more than we know");
         }
@@ -435,15 +492,17 @@ static int lend_ioctl(unsigned long request, void *user)
 {
     static const struct {
         unsigned long request;
-        size_t size;
+        size_t min, size;
         int (*call)(void *arg);
     } calls[] = {
-#define CALL(nr, type, call) { nr, sizeof(struct type), (int (*)(void *))call }
-        CALL(XEN_LEND_IOC_BIND, xen_lend_bind, do_bind),
-        CALL(XEN_LEND_IOC_LEASE, xen_lend_lease, do_lease),
-        CALL(XEN_LEND_IOC_UNLEASE, xen_lend_unlease, do_unlease),
-        CALL(XEN_LEND_IOC_RESOLVE, xen_lend_resolve, do_resolve),
-        CALL(XEN_LEND_IOC_STATS, xen_lend_stats, do_stats),
+#define CALL(nr, type, min, call) \
+        { nr, min, sizeof(struct type), (int (*)(void *))call }
+        CALL(XEN_LEND_IOC_BIND, xen_lend_bind, 24, do_bind),
+        CALL(XEN_LEND_IOC_LEASE, xen_lend_lease, 48, do_lease),
+        CALL(XEN_LEND_IOC_UNLEASE, xen_lend_unlease, 8, do_unlease),
+        CALL(XEN_LEND_IOC_RESOLVE, xen_lend_resolve, 40, do_resolve),
+        CALL(XEN_LEND_IOC_STATS, xen_lend_stats, 112, do_stats),
+        CALL(XEN_LEND_IOC_INFO, xen_lend_info, 24, do_info),
     };
     union {
         struct xen_lend_lease lease;
@@ -456,12 +515,13 @@ static int lend_ioctl(unsigned long request, void *user)
         if (calls[i].request != request) {
             continue;
         }
-        ret = copy_struct(&arg, (uintptr_t)user, calls[i].size);
+        ret = copy_struct(&arg, (uintptr_t)user, calls[i].min, calls[i].size);
         if (!ret) {
             ret = calls[i].call(&arg);
         }
         if (!ret && request != XEN_LEND_IOC_UNLEASE &&
-            copy(&arg, (uintptr_t)user, calls[i].size, true)) {
+            copy(&arg, (uintptr_t)user, MIN(arg.largest.size, calls[i].size),
+                 true)) {
             ret = -EFAULT;
             if (request == XEN_LEND_IOC_LEASE) {
                 lease_by_id(arg.lease.id)->used = false;

@@ -121,6 +121,7 @@ static inline void standin_init(struct standin *s)
     s->magic = STANDIN_MAGIC;
     s->abi = XEN_LEND_ABI_VERSION;
     s->features = XEN_LEND_FEAT_READONLY | XEN_LEND_FEAT_PFNMAP |
+                  XEN_LEND_FEAT_FD | XEN_LEND_FEAT_INFO |
                   XEN_LEND_FEAT_HUGE;
     /* 128 MiB and the special pages. */
     s->populated[0].nr = 128 * 256;
