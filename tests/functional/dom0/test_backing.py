@@ -166,7 +166,7 @@ def truncated_under_policy_zero(bench):
 
 def stuck(bench):
     """The second processor waits for page 5. Interrupts go to the first one, that of the console we talk to it by above all."""
-    bench.guest.must("for irq in /proc/irq/*/smp_affinity; do echo 1 >$irq; done 2>/dev/null; grep hvc /proc/interrupts")
+    bench.guest.must("for irq in /proc/irq/*/smp_affinity; do echo 1 >$irq; done 2>/dev/null; true")
     bench.guest.must(f"rm -f /tmp/got; (gmem -c 1 {GFN:#x} read 5 1 >/tmp/got; echo done >>/tmp/got) & sleep 1")
     begin = time.monotonic()
     for _ in range(5):
