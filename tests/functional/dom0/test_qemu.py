@@ -196,12 +196,13 @@ def test_slow_page():
             assert guest.lease()["waiting"] == 1
         wait_for("the guest's write", lambda: guest.run("test -e /tmp/wrote")[0] == 0, 20)
         assert scenario.read_file(path, 8192, 6) == b"thawed"
+        rate_after = exits_per_second(guest, 3)
         slowest = guest.lease()["slowest-answer"]
-        note(f"during a fault of {slowest / 1e6:.1f} s, and before: main loop's answers {during[0]:.1f} ms in the median "
+        note(f"during a fault of {slowest / 1e6:.1f} s (and before): main loop's answers {during[0]:.1f} ms in the median "
              f"({before[0]:.1f}), 99 % in {during[1]:.1f} ms ({before[1]:.1f}); the other vCPU gets through QEMU {rate_during:.0f} times "
-             f"a second ({rate_before:.0f})")
+             f"a second ({rate_before:.0f} before, {rate_after:.0f} afterwards)")
         assert slowest > 4_000_000, slowest
-        assert during[1] < 1000 and rate_during > rate_before / 4, (before, during, rate_before, rate_during)
+        assert during[1] < 1000 and rate_during > min(rate_before, rate_after) / 4, (before, during)
     scenario.healthy()
 
 
@@ -271,7 +272,8 @@ def test_reset_while_waiting():
         guest.must("bar touch 0 1048576")
         with frozen():
             waits_for_page(guest)
-            guest.send("reboot -f")
+            # by hand, as a kernel would want to hear from all its CPUs before
+            guest.send("printf '\\376' | dd of=/dev/port bs=1 seek=100 conv=notrunc")
             wait_for("the leases to end", lambda: scenario.leases_in_xen() == [], 60)
         wait_for("the end of the guest", lambda: guest.name not in domains(), 30)
     scenario.healthy()
