@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The functional lane: boots the machine once, runs the tests in its dom0, prints one line for each.
 
-Started in the build root by tests/functional/run (tests), and by ./lend shell -c (one command)."""
+Started in the build root by tests/functional/run (tests), by the run scripts of other lanes that need the same machine (--lane
+NAME: the tests in dom0/NAME_*.py), and by ./lend shell -c (one command)."""
 
 import argparse
 import ast
@@ -19,10 +20,10 @@ from machine import Machine, MachineDied, end_with_parent, parts_from_environmen
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def discover():
+def discover(lane):
     """[(module.test, limit)] without importing: the modules only run in dom0."""
     found = []
-    for path in sorted(glob.glob(HERE + "/dom0/test_*.py")):
+    for path in sorted(glob.glob(f"{HERE}/dom0/{'test' if lane == 'functional' else lane}_*.py")):
         module = os.path.basename(path)[:-3]
         with open(path, encoding="utf-8") as source:
             for node in ast.parse(source.read()).body:
@@ -39,6 +40,8 @@ def answer(machine, question):
     try:
         if "disk_sha256" in question:
             return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
+        if "seed" in question:
+            return int(os.environ.get("LEND_SEED") or time.time())
         return {"error": f"no such question: {question}"}
     except Exception as error:      # dom0 is waiting for a word
         return {"error": str(error)}
@@ -85,13 +88,15 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("pattern", nargs="?", default="")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--lane", default="functional")
     parser.add_argument("--dir", default=os.environ.get("LANE_DIR"), help="for logs, and the file counts")
     parser.add_argument("--shell", help="one command in dom0 instead of the tests")
     parser.add_argument("--demo", action="store_true", help="the story instead of the tests")
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
+    parser.add_argument("--cpus", type=int, default=2, help="of the emulated machine")
     options = parser.parse_args()
-    tests = [] if options.shell or options.demo else [(n, t) for n, t in discover() if matches(n, options.pattern)]
+    tests = [] if options.shell or options.demo else [(n, t) for n, t in discover(options.lane) if matches(n, options.pattern)]
     if options.list:
         for name, _ in tests:
             print(shown(name))
@@ -103,7 +108,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     end_with_parent(signal.SIGTERM)
     parts = parts_from_environment()
-    machine = Machine(parts, options.dir, xen_args=options.xen_args)
+    machine = Machine(parts, options.dir, xen_args=options.xen_args, cpus=options.cpus)
     started = time.time()
     machine.start()
     died = None
@@ -145,7 +150,7 @@ def main():
                     result, reason = "fail", died
             counts[result] += 1
             report(options.dir, counts)
-            print(f"{result.upper():4}  functional  {shown(name)}  {time.time() - t0:.1f} s"
+            print(f"{result.upper():4}  {options.lane}  {shown(name)}  {time.time() - t0:.1f} s"
                   + (f"  {reason}" if reason else ""), flush=True)
             for line in notes:
                 print("      " + line, flush=True)
