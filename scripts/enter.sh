@@ -11,7 +11,7 @@ in_root() {
     [ -e "$(root_dir)" ] || die "no build root"
     # shellcheck disable=SC2016
     unshare -m --propagation private sh -ec '
-        root=$1 top=$2 cache=$3 jobs=$4; shift 4
+        root=$1 top=$2 cache=$3 jobs=$4 seed=$5; shift 5
         mkdir -p "$root$top" "$root$cache"
         mount --bind "$root" "$root"
         mount --rbind /proc "$root/proc"
@@ -21,6 +21,7 @@ in_root() {
         mount --bind "$cache" "$root$cache"
         cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
         exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-            PATH=/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin TOP="$top" LEND_CACHE="$cache" CCACHE_DIR="$cache/ccache" CCACHE_MAXSIZE=2G LEND_JOBS="$jobs" "$@"
-    ' in_root "$(root_dir)" "$TOP" "$LEND_CACHE" "$LEND_JOBS" "$@"
+            PATH=/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin TOP="$top" LEND_CACHE="$cache" CCACHE_DIR="$cache/ccache" CCACHE_MAXSIZE=2G LEND_JOBS="$jobs" \
+            LEND_SEED="$seed" "$@"
+    ' in_root "$(root_dir)" "$TOP" "$LEND_CACHE" "$LEND_JOBS" "${LEND_SEED:-}" "$@"
 }

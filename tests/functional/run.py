@@ -22,10 +22,10 @@ from machine import Machine, MachineDied, end_with_parent, parts_from_environmen
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def discover():
+def discover(lane):
     """[(module.test, limit, cases, wants a PVH dom0)] without importing: the modules only run in dom0."""
     found = []
-    for path in sorted(glob.glob(HERE + "/dom0/test_*.py")):
+    for path in sorted(glob.glob(f"{HERE}/dom0/{'test' if lane == 'functional' else lane}_*.py")):
         module = os.path.basename(path)[:-3]
         with open(path, encoding="utf-8") as source:
             tables = {}
@@ -46,9 +46,9 @@ def discover():
     return sorted(found, key=lambda test: test[3])
 
 
-def select(patterns):
+def select(lane, patterns):
     """What the pattern wants of it: a test with cases runs with those of them whose names match."""
-    for name, limit, cases, pvh in discover():
+    for name, limit, cases, pvh in discover(lane):
         wanted = [case for case in cases if matches(f"{name}.{case}", patterns)]
         if wanted or (not cases and matches(name, patterns)):
             yield name, limit, wanted, pvh
@@ -58,6 +58,8 @@ def answer(machine, question):
     try:
         if "disk_sha256" in question:
             return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
+        if "seed" in question:
+            return int(os.environ.get("LEND_SEED") or time.time())
         if "tcg" in question:
             return tcg.run(question["tcg"])
         if "power_cut" in question:
@@ -144,7 +146,8 @@ class Lane:
     DEATHS = 3
 
     def __init__(self, options, pvh=False):
-        self.dir, self.xen_args, self.pvh = options.dir, options.xen_args, pvh
+        self.name, self.dir = options.lane, options.dir
+        self.xen_args, self.cpus, self.pvh = options.xen_args, options.cpus, pvh
         self.parts = parts_from_environment()
         self.counts = {"pass": 0, "fail": 0, "skip": 0}
         self.machine = self.trouble = None
@@ -161,7 +164,7 @@ class Lane:
         self.boots += 1
         started = time.time()
         self.end()
-        self.machine = Machine(self.parts, where, xen_args=self.xen_args, pvh=self.pvh)
+        self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.pvh)
         self.machine.start()
         try:
             self.machine.wait_ready()
@@ -211,7 +214,7 @@ class TestRun:
     def judge(self, result, reason, case=None):
         self.lane.counts[result] += 1
         self.lane.write_counts()
-        print(f"{result.upper():4}  functional  {shown(self.name, case)}  {time.time() - self.since:.1f} s"
+        print(f"{result.upper():4}  {self.lane.name}  {shown(self.name, case)}  {time.time() - self.since:.1f} s"
               + (f"  {reason}" if reason else ""), flush=True)
         for line in self.notes:
             print("      " + line, flush=True)
@@ -237,18 +240,20 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("pattern", nargs="?", default="")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--lane", default="functional", help="whose tests: those in dom0/LANE_*.py (functional: test_*.py)")
     parser.add_argument("--dir", default=os.environ.get("LANE_DIR"), help="for logs, and the file counts")
     parser.add_argument("--shell", help="one command in dom0 instead of the tests")
     parser.add_argument("--demo", action="store_true", help="the story instead of the tests")
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
+    parser.add_argument("--cpus", type=int, default=2, help="of the emulated machine")
     parser.add_argument("--pvh", action="store_true", help="a PVH dom0")
     return parser.parse_args()
 
 
 def main():
     options = arguments()
-    tests = [] if options.shell or options.demo else list(select(options.pattern))
+    tests = [] if options.shell or options.demo else list(select(options.lane, options.pattern))
     if options.list:
         for name, _, cases, _ in tests:
             for case in cases or [None]:

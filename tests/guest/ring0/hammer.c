@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * spin VCPUS: all vCPUs do nothing, for ever.
- *
  * hammer GFN PAGES VCPUS SEED: all vCPUs read and write lent pages until the first word of page 0 is set.
  *
  * What a page other than page 0 has to hold, wherever the lender has moved it meanwhile: in word 0 its number plus TAG, in word
@@ -98,20 +96,4 @@ int hammer(int argc, char **argv)
     print("rounds=%lu poison=%lu lost=%lu foreign=%lu\n", (unsigned long)rounds, (unsigned long)poison, (unsigned long)lost,
           (unsigned long)foreign);
     return poison || lost || foreign || !rounds;
-}
-
-static void spin_on(unsigned long v)
-{
-    for (;;)
-        __atomic_add_fetch(&cpus[v].rounds, 1, __ATOMIC_RELAXED);
-}
-
-int spin(int argc, char **argv)
-{
-    unsigned vcpus = argc > 1 ? number(argv[1]) : 1;
-
-    for (unsigned v = 1; v < vcpus && v < VCPUS; v++)
-        run_vcpu(v, spin_on, v, stacks[v] + sizeof(stacks[v]) - 8);
-    spin_on(0);
-    return 0;
 }

@@ -223,7 +223,6 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     { "borrow", borrow }, { "state", state }, { "lend", lend }, { "bystand", bystand }, { "hammer", hammer },
-    { "spin", spin },
 };
 
 static int command(char *line)

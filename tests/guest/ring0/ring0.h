@@ -80,6 +80,5 @@ int state(int argc, char **argv);
 int lend(int argc, char **argv);
 int bystand(int argc, char **argv);
 int hammer(int argc, char **argv);
-int spin(int argc, char **argv);
 
 #endif
