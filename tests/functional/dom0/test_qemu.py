@@ -286,7 +286,8 @@ def test_restricted():
     with open("/etc/passwd", "r+", encoding="ascii") as users:
         if "xen-qemuuser-range-base" not in users.read():
             users.write("xen-qemuuser-range-base:x:65536:65536::/:/bin/false\n")
-    with Guest(args=ivshmem(path, "1M"), extra="dm_restrict = 1") as guest:
+    # libxl limits the size of files, which hits the memfd of a screen in this version of QEMU
+    with Guest(args=ivshmem(path, "1M"), extra="dm_restrict = 1\nvnc = 0") as guest:
         with open(f"/proc/{guest.dm_pid()}/status", encoding="ascii") as status:
             text = status.read()
         assert f"Uid:\t{65536 + guest.domid}\t" in text and "CapEff:\t0000000000000000" in text, text
