@@ -2,11 +2,10 @@
 """Stale accesses: the vCPUs of a guest hammer lent pages (tests/guest/ring0, hammer) while lend_torture moves them about, and
 fills the frames they leave with a poison."""
 
-import contextlib
 import re
 import subprocess
 
-from lendlab import ask, note, run, xen_log
+from lendlab import ask, note, xen_log
 from lendvmm import GFN, Ring0, no_kernel_complaints, program
 
 
@@ -14,24 +13,11 @@ def figures(text):
     return {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", text)}
 
 
-@contextlib.contextmanager
-def apart():
-    """Dom0 on the first processor, what is inside on the others; the configuration lines for guests. The emulated machine wants
-    that: with dom0 and several vCPUs of a guest on the same one, dom0's clock jumps, and its registers are not safe, lent memory
-    or not."""
-    last = int(re.search(r"^nr_cpus *: (\d+)", run("xl", "info"), re.M)[1]) - 1
-    run("xl", "vcpu-pin", "0", "all", "0")
-    try:
-        yield f'cpus = "1-{last}"'
-    finally:
-        run("xl", "vcpu-pin", "0", "all", "all")
-
-
 def stale_access(revocations, seconds, pages=128, vcpus=4):
     """Until so many revocations, or so many seconds; the figures."""
     seed = ask(seed=True)
     note(f"seed {seed} (LEND_SEED={seed} repeats it, but for the timing), {vcpus} vCPUs, {pages} pages")
-    with apart() as where, Ring0(vcpus=vcpus, extra=where) as guest:
+    with Ring0(vcpus=vcpus) as guest:
         mover = subprocess.Popen([program("lend_torture"), str(guest.domid), hex(GFN), str(pages), str(revocations), str(seconds),
                                   str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
