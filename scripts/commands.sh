@@ -72,11 +72,14 @@ cmd_test() {
     build_root
     passed=0 failed=0 skipped=0
     for lane in ${wanted:-$(default_lanes)}; do
-        # the parts a lane needs are named in its run script
+        # the parts, and further packages, that a lane needs are named in its run script
         lane_parts=$(sed -n 's/^# parts: *//p' "$TOP/tests/$lane/run")
         names=$(in_root "$TOP/tests/$lane/run" --list "$pattern")
         [ -n "$names" ] || continue
         if [ -n "$list" ]; then echo "$names" | sed "s/^/$lane  /"; continue; fi
+        lane_packages=$(sed -n 's/^# packages: *//p' "$TOP/tests/$lane/run")
+        # shellcheck disable=SC2086
+        [ -z "$lane_packages" ] || root_add $lane_packages
         lane_dir=$(run_dir "$lane")
         lane_rc=0
         with_parts "$lane_parts" LANE_DIR="$lane_dir" "$TOP/tests/$lane/run" "$pattern" || lane_rc=$?

@@ -25,3 +25,12 @@ in_root() {
             LEND_SEED="$seed" "$@"
     ' in_root "$(root_dir)" "$TOP" "$LEND_CACHE" "$LEND_JOBS" "${LEND_SEED:-}" "$@"
 }
+
+# root_add PACKAGE...: what only some lanes want, installed into the build root when they run; it changes nothing that is built there
+root_add() {
+    # shellcheck disable=SC2016
+    if ! in_root sh -c 'dpkg -s "$@" 2>/dev/null | grep -c "^Status: install ok installed" | grep -qx $#' root_add "$@"; then
+        with_lock root step root-add "adding $* to the build root" in_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get -q -y --no-install-recommends -o APT::Sandbox::User=root install "$@"
+    fi
+}
