@@ -17,6 +17,8 @@
 #define ENOSYS 38
 #define EOPNOTSUPP 95
 
+#include "lend_op.h"
+
 static long memory_op(unsigned op, void *arg)
 {
     return hypercall(__HYPERVISOR_memory_op, op, (unsigned long)arg, 0, 0, 0);
@@ -348,11 +350,20 @@ static long ident_page_table(unsigned long gfn)
     return hvm_param(HVM_PARAM_IDENT_PT, gfn << 12);
 }
 
+/* For messages of dom0's; one in RAM has to work. */
 static long argo_ring(unsigned long gfn)
 {
-    unsigned long ring[2] = { 0 };
+    struct {
+        uint32_t port;
+        uint16_t partner, pad;
+        uint32_t len;
+    } ring = { .port = 7, .len = 1024 };
+    unsigned long ram = SPARE_GFN + 6;
 
-    return hypercall(__HYPERVISOR_argo_op, 1, (unsigned long)ring, (unsigned long)&gfn, 1, 0);
+    if (hypercall(__HYPERVISOR_argo_op, 1, (unsigned long)&ring, (unsigned long)&ram, 1, 0))
+        return -1;
+    ring.port = 8;
+    return hypercall(__HYPERVISOR_argo_op, 1, (unsigned long)&ring, (unsigned long)&gfn, 1, 0);
 }
 
 /* The CPU */
@@ -494,16 +505,16 @@ static long code_cpuid(unsigned long gfn)
 }
 
 /* The lender's calls, by the borrower, on itself */
+static long hvmop_lend(struct lend_op *op)
+{
+    return hypercall(__HYPERVISOR_hvm_op, HVMOP_LEND, (unsigned long)op, 0, 0, 0);
+}
+
 static long lend_to_itself(unsigned long gfn)
 {
-    struct xen_dm_op op = { .op = 21 };
-    struct xen_dm_op_buf buf = { .size = sizeof(op) };
-    uint64_t *create = (void *)&op.u;
+    struct lend_create create = { .first_gfn = gfn, .nr = 1, .memtype = LEND_WB };
 
-    create[0] = gfn;
-    create[1] = 1;
-    set_xen_guest_handle(buf.h, (void *)&op);
-    return hypercall(__HYPERVISOR_dm_op, own_domid(), 1, (unsigned long)&buf, 0, 0);
+    return lend_create(own_domid(), &create);
 }
 
 #define MC(vector) (-1000 - (vector))
@@ -545,7 +556,7 @@ static const struct {
     { "as ioreq page", ioreq_page, -EPERM },
     { "as the ring of VM events", event_ring, -EPERM },
     { "as the identity page table", ident_page_table, -EPERM },
-    { "as an Argo ring", argo_ring, -ENOSYS, -EOPNOTSUPP },
+    { "as an Argo ring", argo_ring, -EINVAL },
     { "leased by the borrower itself", lend_to_itself, -EPERM },
     { "the local APIC moved there", local_apic, MC(13) },
     { "a locked operation across two pages", split_lock, 0 },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a lender may try with the arguments of the dm_ops; the same for a PV lender (dom0) and for one that is a guest itself.
- * Wants lend_dmop.h, the numbers of errors, and check(got, wanted, name).
+ * What a lender may try with the arguments of HVMOP_lend; the same for a PV lender (dom0) and for one that is a guest itself.
+ * Wants lend_op.h, the numbers of errors, and check(got, wanted, name).
  */
 static void check(long got, long want, const char *name);
 
@@ -31,7 +31,8 @@ static void abuse(unsigned domid, unsigned ioserv, uint64_t gfn, uint64_t ram, u
     };
     struct lend_create c = { gfn, 16, ioserv, 0, LEND_WB }, d;
     struct lend_install i;
-    static uint64_t many[512];
+    struct lend_op o;
+    static uint64_t many[513];
     uint64_t frames[16], generation, old;
     struct lend_query q;
     struct lend_revoke r;
@@ -54,14 +55,17 @@ static void abuse(unsigned domid, unsigned ioserv, uint64_t gfn, uint64_t ram, u
     for (n = 0; n < 16; n++)
         frames[n] = frame;
     check(lend_install(domid, c.id, 0, generation, frames, 0), -EINVAL, "an install of nothing");
-    i = (struct lend_install){ .id = c.id, .nr = 513, .generation = generation };
-    check(dm_op(domid, LEND_INSTALL, &i, sizeof(i), many, sizeof(many)), -EINVAL, "an install of 513 pages");
-    i = (struct lend_install){ .id = c.id, .nr = 0xffffffff, .generation = generation };
-    check(dm_op(domid, LEND_INSTALL, &i, sizeof(i), frames, sizeof(frames)), -EINVAL, "2^32 - 1 pages in a short buffer");
-    i = (struct lend_install){ .id = c.id, .nr = 1, .generation = generation };
-    check(dm_op(domid, LEND_INSTALL, &i, sizeof(i), 0, 0), -EINVAL, "an install without a buffer");
-    i = (struct lend_install){ .id = c.id, .nr = 1, .generation = generation, .done = 1 };
-    check(dm_op(domid, LEND_INSTALL, &i, sizeof(i), frames, 8), -EINVAL, "an install that claims to be done");
+    check(lend_install(domid, c.id, 0, generation, many, 513), -EINVAL, "an install of 513 pages");
+    check(lend_install(domid, c.id, 0, generation, frames, 0xffffffff), -EINVAL, "2^32 - 1 pages in a short buffer");
+    check(lend_install(domid, c.id, 0, generation, (void *)(1UL << 46), 1), -EFAULT, "an install with frames at no address");
+    i = (struct lend_install){ .id = c.id, .nr = 1, .generation = generation, .frames = (uintptr_t)frames, .done = 1 };
+    check(lend_op(domid, LEND_INSTALL, &i, sizeof(i)), -EINVAL, "an install that claims to be done");
+    o = (struct lend_op){ .cmd = LEND_QUERY, .domain = domid, .pad = 1 };
+    check(hvmop_lend(&o), -EINVAL, "a call with padding");
+    o = (struct lend_op){ .cmd = 0, .domain = domid };
+    check(hvmop_lend(&o), -EOPNOTSUPP, "a call with number 0");
+    o.cmd = ~0U;
+    check(hvmop_lend(&o), -EOPNOTSUPP, "a call with number 2^32 - 1");
     check(lend_install(domid, c.id, 16, generation, frames, 1), -EINVAL, "an install past the end");
     check(lend_install(domid, c.id, 15, generation, frames, 2), -EINVAL, "an install across the end");
     check(lend_install(domid, c.id, ~0ULL, generation, frames, 2), -EINVAL, "an install from page 2^64 - 1 on");
@@ -81,14 +85,14 @@ static void abuse(unsigned domid, unsigned ioserv, uint64_t gfn, uint64_t ram, u
     check(lend_revoke(domid, c.id, 1, ~0ULL, 0), -EINVAL, "a revoke of 2^64 - 1 pages");
     check(lend_revoke(domid, c.id + 1, 0, 1, 0), -ENOENT, "a revoke in no lease");
     r = (struct lend_revoke){ .id = c.id, .nr = 1, .pad = 1 };
-    check(dm_op(domid, LEND_REVOKE, &r, sizeof(r), 0, 0), -EINVAL, "a revoke with padding");
+    check(lend_op(domid, LEND_REVOKE, &r, sizeof(r)), -EINVAL, "a revoke with padding");
     old = generation;
     check(lend_revoke(domid, c.id, 8, 1, &generation), 0, "a revoke of a page that is absent");
     check(lend_install(domid, c.id, 0, old, frames, 1), -EAGAIN, "an install with what was looked up before it");
     q = (struct lend_query){ .id = c.id, .pad = 1 };
-    check(dm_op(domid, LEND_QUERY, &q, sizeof(q), 0, 0), -EINVAL, "a query with padding");
+    check(lend_op(domid, LEND_QUERY, &q, sizeof(q)), -EINVAL, "a query with padding");
     q = (struct lend_query){ .id = c.id + 1 };
-    check(dm_op(domid, LEND_QUERY, &q, sizeof(q), 0, 0), -ENOENT, "a query past the last lease");
+    check(lend_op(domid, LEND_QUERY, &q, sizeof(q)), -ENOENT, "a query past the last lease");
     check(lend_destroy(domid, 0), -ENOENT, "an end of lease 0");
     check(lend_destroy(domid, c.id), 0, "the end of the lease, with pages in it");
     check(lend_destroy(domid, c.id), -ENOENT, "and again");

@@ -17,8 +17,9 @@
 #define EEXIST 17
 #define EINVAL 22
 #define ENOSPC 28
+#define EOPNOTSUPP 95
 
-#include "lend_dmop.h"
+#include "lend_op.h"
 #include "lend_abuse.h"
 
 static unsigned count, wrong;
@@ -41,16 +42,20 @@ static int result(void)
     return rc;
 }
 
-static long dm_op(unsigned domid, unsigned op, void *arg, unsigned size, const void *buf, unsigned long len)
+static long hvmop_lend(struct lend_op *op)
+{
+    return hypercall(__HYPERVISOR_hvm_op, HVMOP_LEND, (unsigned long)op, 0, 0, 0);
+}
+
+static long dm_op(unsigned domid, unsigned op, void *arg, unsigned size)
 {
     struct { uint32_t op, pad; uint8_t u[120]; } call = { .op = op };
-    struct xen_dm_op_buf bufs[2] = { { .size = sizeof(call) }, { .size = len } };
+    struct xen_dm_op_buf buf = { .size = sizeof(call) };
     long rc;
 
     memcpy(call.u, arg, size);
-    set_xen_guest_handle(bufs[0].h, (void *)&call);
-    set_xen_guest_handle(bufs[1].h, (void *)buf);
-    rc = hypercall(__HYPERVISOR_dm_op, domid, buf ? 2 : 1, (unsigned long)bufs, 0, 0);
+    set_xen_guest_handle(buf.h, (void *)&call);
+    rc = hypercall(__HYPERVISOR_dm_op, domid, 1, (unsigned long)&buf, 0, 0);
     memcpy(arg, call.u, size);
     return rc;
 }
@@ -74,9 +79,9 @@ int bystand(int argc, char **argv)
     check(lend_install(domid, 1, 0, 1, &frame, 1), -EPERM, "installs in another guest");
     check(lend_revoke(domid, 1, 0, 1, NULL), -EPERM, "revokes from another guest");
     check(lend_destroy(domid, 1), -EPERM, "ends another guest's lease");
-    check(dm_op(domid, LEND_QUERY, &q, sizeof(q), NULL, 0), -EPERM, "asks for another guest's leases");
-    check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s), NULL, 0), -EPERM, "makes an ioreq server for another guest");
-    check(dm_op(domid, XEN_DMOP_destroy_ioreq_server, &e, sizeof(e), NULL, 0), -EPERM, "destroys another guest's ioreq server");
+    check(lend_op(domid, LEND_QUERY, &q, sizeof(q)), -EPERM, "asks for another guest's leases");
+    check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s)), -EPERM, "makes an ioreq server for another guest");
+    check(dm_op(domid, XEN_DMOP_destroy_ioreq_server, &e, sizeof(e)), -EPERM, "destroys another guest's ioreq server");
     check(lend_create(0, &c), -EINVAL, "lends to dom0");
     check(lend_create(0x7ff1, &c), -ESRCH, "lends to Xen's own domain for I/O");
     foreign.u.foreign_domid = domid;
@@ -134,7 +139,7 @@ int lend(int argc, char **argv)
 
     if (argc < 5)
         return 2;
-    check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s), NULL, 0), 0, "an ioreq server of its own");
+    check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s)), 0, "an ioreq server of its own");
     abuse(domid, s.id, gfn, 0x100, SPARE_GFN);
 
     /* Somebody else's lease: the first one there is, dom0's. */
@@ -144,7 +149,7 @@ int lend(int argc, char **argv)
     check(lend_destroy(domid, 1), -EPERM, "another lender's lease ended");
     d = (struct lend_create){ gfn, 1, 0, 0, LEND_WB };
     check(lend_create(domid, &d), -ENOENT, "a lease by way of another lender's ioreq server");
-    check(dm_op(domid, XEN_DMOP_destroy_ioreq_server, &e, sizeof(e), NULL, 0), -EPERM, "another lender's ioreq server destroyed");
+    check(dm_op(domid, XEN_DMOP_destroy_ioreq_server, &e, sizeof(e)), -EPERM, "another lender's ioreq server destroyed");
 
     /* Who borrows */
     check(lend_create(own_domid(), &d), -EPERM, "a lease to itself");

@@ -34,8 +34,8 @@ u64 lend_frame(unsigned long pfn, bool write)
 	unsigned long frame = pfn_to_gfn(pfn);
 
 	if (frame == ~0UL || frame >> (64 - PAGE_SHIFT))
-		return XEN_DMOP_LEND_frame_skip;
-	return frame | (write ? XEN_DMOP_LEND_frame_write : 0);
+		return XEN_HVM_LEND_frame_skip;
+	return frame | (write ? XEN_HVM_LEND_frame_write : 0);
 }
 
 void lend_batch_reset(struct lend_batch *b)
@@ -44,7 +44,7 @@ void lend_batch_reset(struct lend_batch *b)
 
 	b->pfnmap = false;
 	for (i = 0; i < b->nr; i++) {
-		b->frame[i] = XEN_DMOP_LEND_frame_skip;
+		b->frame[i] = XEN_HVM_LEND_frame_skip;
 		b->page[i] = NULL;
 	}
 }
@@ -71,8 +71,8 @@ void lend_batch_dirty(struct lend_batch *b)
 	unsigned int i;
 
 	for (i = 0; i < b->nr; i++) {
-		if (!b->page[i] || !(b->frame[i] & XEN_DMOP_LEND_frame_write) ||
-		    b->frame[i] == XEN_DMOP_LEND_frame_skip)
+		if (!b->page[i] || !(b->frame[i] & XEN_HVM_LEND_frame_write) ||
+		    b->frame[i] == XEN_HVM_LEND_frame_skip)
 			continue;
 		folio = page_folio(b->page[i]);
 		if (folio != prev)
@@ -87,7 +87,7 @@ static void lend_take(struct lend_batch *b, unsigned int i, struct page *page,
 {
 	b->frame[i] = lend_frame(page_to_pfn(page), write);
 	b->page[i] = page;
-	if (b->frame[i] == XEN_DMOP_LEND_frame_skip) {
+	if (b->frame[i] == XEN_HVM_LEND_frame_skip) {
 		b->page[i] = NULL;
 		put_page(page);
 	}
@@ -139,6 +139,9 @@ static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 	};
 	struct page *page;
 
+	/* Entries stay present under PROT_NONE. */
+	if (!(vma->vm_flags & VM_READ))
+		return -EFAULT;
 	if (follow_pfnmap_start(&args))
 		return -ENXIO;
 	if (write && !args.writable) {
@@ -151,11 +154,11 @@ static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 	} else {
 		/* Copied on write in a private mapping: an ordinary page. */
 		page = pfn_to_page(args.pfn);
-		if (get_page_unless_zero(page))
+		if (folio_try_get(page_folio(page)))
 			lend_take(b, i, page, write);
 	}
 	follow_pfnmap_end(&args);
-	return b->frame[i] == XEN_DMOP_LEND_frame_skip ? -EFAULT : 0;
+	return b->frame[i] == XEN_HVM_LEND_frame_skip ? -EFAULT : 0;
 }
 
 /* Take what is present of entries @i to @end; returns how many there were. */
@@ -168,7 +171,7 @@ static unsigned int lend_gather_block(struct lend_lease *l,
 
 	for (; i < end; i += n) {
 		n = 1;
-		if (b->frame[i] != XEN_DMOP_LEND_frame_skip) {
+		if (b->frame[i] != XEN_HVM_LEND_frame_skip) {
 			found++;
 			continue;
 		}
@@ -185,7 +188,7 @@ static unsigned int lend_gather_block(struct lend_lease *l,
 			continue;
 		}
 		for (n = 1; i + n < end; n++)
-			if (b->frame[i + n] != XEN_DMOP_LEND_frame_skip)
+			if (b->frame[i + n] != XEN_HVM_LEND_frame_skip)
 				break;
 		if (!lend_readonly(l)) {
 			unsigned int got = lend_present(l, b, i, n, true);
@@ -310,7 +313,7 @@ static int lend_fault(struct lend_lease *l, struct lend_batch *b,
 		return rc == -EEXIST ? -EFAULT : rc ?: -EAGAIN;
 taken:
 	/* No frame number: memory Xen does not know as ours. */
-	return b->frame[i] == XEN_DMOP_LEND_frame_skip ? -EFAULT : 0;
+	return b->frame[i] == XEN_HVM_LEND_frame_skip ? -EFAULT : 0;
 }
 
 /*
@@ -389,18 +392,18 @@ int lend_gather_all(struct lend_lease *l, struct lend_batch *b, bool write)
 			lend_gather_block(l, b, i, end);
 			lend_around_end(l, b);
 		}
-		if (b->frame[i] != XEN_DMOP_LEND_frame_skip &&
-		    (!write || b->frame[i] & XEN_DMOP_LEND_frame_write))
+		if (b->frame[i] != XEN_HVM_LEND_frame_skip &&
+		    (!write || b->frame[i] & XEN_HVM_LEND_frame_write))
 			continue;
 		if (b->page[i])
 			put_page(b->page[i]);
 		b->page[i] = NULL;
-		b->frame[i] = XEN_DMOP_LEND_frame_skip;
+		b->frame[i] = XEN_HVM_LEND_frame_skip;
 
 		rc = lend_fault(l, b, i, write);
 		if (rc == -EINTR || rc == -ERESTARTSYS)
 			return rc;
-		if (rc && rc != -EAGAIN && !err)
+		if (rc && !err)
 			err = rc;
 		cond_resched();
 	}

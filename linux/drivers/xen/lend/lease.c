@@ -33,7 +33,7 @@ static void lend_forget(struct lend_lease *l)
 		return;
 	rc = lend_xen_destroy(l);
 	if (rc && !lend_is_gone(rc)) {
-		/* Only a bug in Xen or a changed security policy gets here. */
+		/* Only a bug in Xen gets here. */
 		WARN_ONCE(1, "xen_lend: dom %u lease %u: destroy failed: %d\n",
 			  l->domid, l->id, rc);
 		return;
@@ -41,15 +41,20 @@ static void lend_forget(struct lend_lease *l)
 	l->gone = true;
 }
 
+/* So many pages by one hypercall: 128 MiB, some milliseconds at 4 KiB each. */
+#define LEND_REVOKE_PAGES	(1UL << 15)
+
 /*
- * Take pages first..last out of the borrower.  Cannot fail, allocate or wait.
+ * Take pages first..last out of the borrower.  Cannot fail, allocate or wait;
+ * others may run in between if @blockable.
  * Returns whether anything may have been installed.
  */
 static bool lend_revoke(struct lend_lease *l, unsigned long first,
-			unsigned long last)
+			unsigned long last, bool blockable)
 {
 	unsigned long c0 = lend_chunk(l, first), c1 = lend_chunk(l, last);
-	int rc;
+	unsigned long at, n;
+	int rc = 0;
 
 	lockdep_assert_held(&l->lock);
 
@@ -69,7 +74,12 @@ static bool lend_revoke(struct lend_lease *l, unsigned long first,
 	first = max(first, lend_chunk_start(l, c0));
 	last = min(last, lend_chunk_start(l, c1 + 1) - 1);
 
-	rc = lend_xen_revoke(l, first, last - first + 1);
+	for (at = first; at <= last && !rc; at += n) {
+		if (at != first && blockable)
+			cond_resched();
+		n = min(last - at + 1, LEND_REVOKE_PAGES);
+		rc = lend_xen_revoke(l, at, n);
+	}
 	if (rc) {
 		/*
 		 * Gone with its domain, or else something that must not be:
@@ -118,7 +128,7 @@ static bool lend_invalidate(struct mmu_interval_notifier *mni,
 	last = (last - l->addr) >> PAGE_SHIFT;
 
 	/*
-	 * Whoever has the lock is on its way out of one bounded hypercall.
+	 * Whoever has the lock is on its way out of a hypercall or a few.
 	 * Still, the OOM reaper may not sleep: it tries again later.
 	 */
 	if (blockable) {
@@ -132,7 +142,7 @@ static bool lend_invalidate(struct mmu_interval_notifier *mni,
 	 * must see this in lend_commit() once it gets the lock.
 	 */
 	mmu_interval_set_seq(mni, seq);
-	installed = lend_revoke(l, first, last);
+	installed = lend_revoke(l, first, last, blockable);
 	mutex_unlock(&l->lock);
 
 	atomic64_inc(&l->revokes);
@@ -245,6 +255,8 @@ static void lend_lease_kill(struct lend_lease *l)
 {
 	mutex_lock(&l->lock);
 	WRITE_ONCE(l->dead, true);
+	/* In steps, for destroy not to have much left to do. */
+	lend_revoke(l, 0, l->nr - 1, true);
 	lend_forget(l);
 	mutex_unlock(&l->lock);
 
@@ -284,7 +296,7 @@ int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg)
 	if (l->flags & XEN_LEND_FD) {
 		rc = lend_map(l, arg->fd);
 		if (rc)
-			goto put;
+			goto unmap;
 	}
 	rc = mmu_interval_notifier_insert(&l->mni, l->mm, l->addr, arg->len,
 					  &lend_mni_ops);
@@ -367,7 +379,7 @@ struct lend_lease *lend_lease_next(struct lend_file *f, unsigned long id)
 /* Our counters and Xen's; zeros for Xen's if the borrower is gone. */
 int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st)
 {
-	struct xen_dm_op_lend_query q = {};
+	struct xen_hvm_lend_query q = {};
 
 	lend_xen_query(l, &q);
 	*st = (struct xen_lend_stats){

@@ -20,7 +20,7 @@
 #include <linux/xarray.h>
 #include <xen/lend.h>
 
-#include "xen_lend_dmop.h"
+#include "xen_lend_op.h"
 
 /* One install hypercall covers at most a 2 MiB guest frame. */
 #define LEND_CHUNK_SHIFT	9
@@ -152,7 +152,7 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @nr:		entries in use
  * @target:	the entry somebody waits for, or LEND_NO_TARGET
  * @pfnmap:	the last page faulted came from a PFN map
- * @frame:	for Xen: XEN_DMOP_LEND_frame_skip, or a number and the write bit
+ * @frame:	for Xen: XEN_HVM_LEND_frame_skip, or a number and the write bit
  * @page:	page to put after the install, NULL for a PFN without one
  */
 struct lend_batch {
@@ -182,6 +182,7 @@ int lend_map(struct lend_lease *l, int fd);
 void lend_unmap(struct lend_lease *l);
 
 /* resolve.c */
+int lend_learn(struct lend_lease *l);
 int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg);
 
 /* gather.c */
@@ -207,7 +208,7 @@ int lend_xen_install(struct lend_lease *l, unsigned long first,
 		     unsigned int nr, u64 *frames, unsigned int *done);
 int lend_xen_revoke(struct lend_lease *l, unsigned long first,
 		    unsigned long nr);
-int lend_xen_query(struct lend_lease *l, struct xen_dm_op_lend_query *q);
+int lend_xen_query(struct lend_lease *l, struct xen_hvm_lend_query *q);
 
 /* debugfs.c */
 #ifdef CONFIG_DEBUG_FS

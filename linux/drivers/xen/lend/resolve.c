@@ -32,7 +32,7 @@ static u32 lend_count(const u64 *frame, unsigned int done)
 	u32 n = 0;
 
 	for (i = 0; i < done; i++)
-		n += frame[i] != XEN_DMOP_LEND_frame_skip;
+		n += frame[i] != XEN_HVM_LEND_frame_skip;
 	return n;
 }
 
@@ -45,7 +45,7 @@ static void lend_replaced(struct lend_lease *l, struct lend_batch *b,
 	if (xa_empty(&l->zero))
 		return;
 	for (i = lo; i < lo + done; i++)
-		if (b->frame[i] != XEN_DMOP_LEND_frame_skip)
+		if (b->frame[i] != XEN_HVM_LEND_frame_skip)
 			lend_zero_drop(l, b->first + i, b->first + i);
 }
 
@@ -75,19 +75,36 @@ static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
 	return rc;
 }
 
+/*
+ * Xen revoked something by itself, so the generation is not the one we know:
+ * learn it.  Returns -EAGAIN, or what is wrong.
+ */
+int lend_learn(struct lend_lease *l)
+{
+	struct xen_hvm_lend_query q;
+	int rc;
+
+	lockdep_assert_held(&l->lock);
+
+	rc = lend_xen_query(l, &q);
+	if (rc)
+		return rc;
+	l->generation = q.generation;
+	return -EAGAIN;
+}
+
 static int lend_install(struct lend_lease *l, struct lend_batch *b,
 			u32 *installed)
 {
-	struct xen_dm_op_lend_query q;
 	unsigned int lo, hi;
 	int rc;
 
 	for (lo = 0; lo < b->nr; lo++)
-		if (b->frame[lo] != XEN_DMOP_LEND_frame_skip)
+		if (b->frame[lo] != XEN_HVM_LEND_frame_skip)
 			break;
 	if (lo == b->nr)
 		return 0;
-	for (hi = b->nr - 1; b->frame[hi] == XEN_DMOP_LEND_frame_skip; hi--)
+	for (hi = b->nr - 1; b->frame[hi] == XEN_HVM_LEND_frame_skip; hi--)
 		;
 
 	lend_batch_dirty(b);
@@ -98,15 +115,7 @@ static int lend_install(struct lend_lease *l, struct lend_batch *b,
 	    b->target != LEND_NO_TARGET)
 		rc = lend_install_range(l, b, b->target, b->target, installed);
 
-	/* Xen revoked something by itself: learn the new number. */
-	if (rc == -EAGAIN) {
-		rc = lend_xen_query(l, &q);
-		if (!rc) {
-			l->generation = q.generation;
-			rc = -EAGAIN;
-		}
-	}
-	return rc;
+	return rc == -EAGAIN ? lend_learn(l) : rc;
 }
 
 /* The second half: check that nothing has changed, and install. */
@@ -148,6 +157,22 @@ static bool lend_is_failure(int rc, bool wanted)
 }
 
 /*
+ * A page could not be had for writing.  If it can be read, zeros must not take
+ * its place: then the write alone fails, as with a mapping that is read-only.
+ */
+static int lend_failed_write(struct lend_lease *l, struct lend_batch *b, int rc)
+{
+	int again;
+
+	lend_batch_put(b);
+	lend_batch_reset(b);
+	again = lend_gather(l, b, false, true);
+	if (!again)
+		return -EACCES;
+	return lend_is_failure(again, true) ? rc : again;
+}
+
+/*
  * Bring in one batch, trying again for as long as revokes come between.
  * Returns 0 or an error that ends the call; @err is what is wrong with the
  * backing, @zeroed whether a zero page stands in.
@@ -180,6 +205,9 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 			rc = lend_gather(l, b, write, tries <= LEND_PATIENCE);
 		else
 			rc = lend_gather_all(l, b, write);
+		if (wanted && write && lend_is_failure(rc, true) &&
+		    l->flags & XEN_LEND_POLICY_ZERO)
+			rc = lend_failed_write(l, b, rc);
 		/*
 		 * May be the last one and tear the mm down, notifier included:
 		 * so not under the lock, and the check below will see it.

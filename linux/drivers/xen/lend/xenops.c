@@ -2,7 +2,7 @@
 /*
  * Memory lending: the calls into Xen.
  *
- * All of them are dm_ops on buffers on the stack or owned by the caller: none
+ * All of them take buffers on the stack or owned by the caller: none
  * allocates and none sleeps, so every one may be made under lend_lease.lock and
  * from a notifier.  Long ones are cut up by Xen itself (continuations).
  */
@@ -15,47 +15,30 @@
 
 #include "lend.h"
 
-/* Xen's struct xen_dm_op, as far as lending goes. */
-struct lend_dm_op {
-	u32 op;
-	u32 pad;
-	union {
-		struct xen_dm_op_lend_create create;
-		struct xen_dm_op_lend_destroy destroy;
-		struct xen_dm_op_lend_install install;
-		struct xen_dm_op_lend_revoke revoke;
-		struct xen_dm_op_lend_query query;
-	} u;
-};
-
-static_assert(sizeof(struct xen_dm_op_lend_create) == 40);
-static_assert(sizeof(struct xen_dm_op_lend_destroy) == 8);
-static_assert(sizeof(struct xen_dm_op_lend_install) == 32);
-static_assert(sizeof(struct xen_dm_op_lend_revoke) == 32);
-static_assert(sizeof(struct xen_dm_op_lend_query) == 80);
-static_assert(offsetof(struct lend_dm_op, u) == 8);
+static_assert(sizeof(struct xen_hvm_lend_create) == 40);
+static_assert(sizeof(struct xen_hvm_lend_destroy) == 8);
+static_assert(sizeof(struct xen_hvm_lend_install) == 40);
+static_assert(sizeof(struct xen_hvm_lend_revoke) == 32);
+static_assert(sizeof(struct xen_hvm_lend_query) == 80);
+static_assert(offsetof(struct xen_hvm_lend_op, u) == 8);
+static_assert(sizeof(struct xen_hvm_lend_op) == 120);
 static_assert(XEN_PAGE_SHIFT == PAGE_SHIFT);
 
-static int lend_dm_op(domid_t domid, struct lend_dm_op *op, void *buf,
-		      size_t len)
+static int lend_op(domid_t domid, struct xen_hvm_lend_op *op)
 {
-	struct xen_dm_op_buf bufs[2] = {};
+	int rc;
 
-	set_xen_guest_handle(bufs[0].h, op);
-	bufs[0].size = sizeof(*op);
-	if (!buf)
-		return HYPERVISOR_dm_op(domid, 1, bufs);
-
-	set_xen_guest_handle(bufs[1].h, buf);
-	bufs[1].size = len;
-	return HYPERVISOR_dm_op(domid, 2, bufs);
+	op->domain = domid;
+	rc = HYPERVISOR_hvm_op(HVMOP_lend, op);
+	/* A Xen that was built without. */
+	return rc == -ENOSYS ? -EOPNOTSUPP : rc;
 }
 
 /* Is there a borrower @domid, may we, and does this Xen know about lending? */
 int lend_xen_probe(domid_t domid)
 {
-	struct lend_dm_op op = { .op = XEN_DMOP_lend_query };
-	int rc = lend_dm_op(domid, &op, NULL, 0);
+	struct xen_hvm_lend_op op = { .cmd = XEN_HVM_LEND_query };
+	int rc = lend_op(domid, &op);
 
 	return rc == -ENOENT ? 0 : rc;
 }
@@ -63,13 +46,13 @@ int lend_xen_probe(domid_t domid)
 /* Sets @l->id and @l->generation. */
 int lend_xen_create(struct lend_lease *l)
 {
-	struct lend_dm_op op = {
-		.op = XEN_DMOP_lend_create,
+	struct xen_hvm_lend_op op = {
+		.cmd = XEN_HVM_LEND_create,
 		.u.create = {
 			.first_gfn = l->gfn,
 			.nr = l->nr,
 			.ioserv = l->ioserv,
-			.flags = lend_readonly(l) ? XEN_DMOP_LEND_readonly : 0,
+			.flags = lend_readonly(l) ? XEN_HVM_LEND_readonly : 0,
 			.memtype = l->memtype,
 		},
 	};
@@ -77,7 +60,7 @@ int lend_xen_create(struct lend_lease *l)
 
 	lockdep_assert_held(&l->lock);
 
-	rc = lend_dm_op(l->domid, &op, NULL, 0);
+	rc = lend_op(l->domid, &op);
 	if (!rc) {
 		l->id = op.u.create.id;
 		l->generation = op.u.create.generation;
@@ -87,14 +70,14 @@ int lend_xen_create(struct lend_lease *l)
 
 int lend_xen_destroy(struct lend_lease *l)
 {
-	struct lend_dm_op op = {
-		.op = XEN_DMOP_lend_destroy,
+	struct xen_hvm_lend_op op = {
+		.cmd = XEN_HVM_LEND_destroy,
 		.u.destroy.id = l->id,
 	};
 
 	lockdep_assert_held(&l->lock);
 
-	return lend_dm_op(l->domid, &op, NULL, 0);
+	return lend_op(l->domid, &op);
 }
 
 /*
@@ -104,20 +87,21 @@ int lend_xen_destroy(struct lend_lease *l)
 int lend_xen_install(struct lend_lease *l, unsigned long first,
 		     unsigned int nr, u64 *frames, unsigned int *done)
 {
-	struct lend_dm_op op = {
-		.op = XEN_DMOP_lend_install,
+	struct xen_hvm_lend_op op = {
+		.cmd = XEN_HVM_LEND_install,
 		.u.install = {
 			.id = l->id,
 			.nr = nr,
 			.offset = first,
 			.generation = l->generation,
+			.frames = (unsigned long)frames,
 		},
 	};
 	int rc;
 
 	lockdep_assert_held(&l->lock);
 
-	rc = lend_dm_op(l->domid, &op, frames, nr * sizeof(*frames));
+	rc = lend_op(l->domid, &op);
 	*done = rc ? min(op.u.install.done, nr) : nr;
 	return rc;
 }
@@ -126,8 +110,8 @@ int lend_xen_install(struct lend_lease *l, unsigned long first,
 int lend_xen_revoke(struct lend_lease *l, unsigned long first,
 		    unsigned long nr)
 {
-	struct lend_dm_op op = {
-		.op = XEN_DMOP_lend_revoke,
+	struct xen_hvm_lend_op op = {
+		.cmd = XEN_HVM_LEND_revoke,
 		.u.revoke = {
 			.id = l->id,
 			.offset = first,
@@ -138,19 +122,19 @@ int lend_xen_revoke(struct lend_lease *l, unsigned long first,
 
 	lockdep_assert_held(&l->lock);
 
-	rc = lend_dm_op(l->domid, &op, NULL, 0);
+	rc = lend_op(l->domid, &op);
 	if (!rc)
 		l->generation = op.u.revoke.generation;
 	return rc;
 }
 
-int lend_xen_query(struct lend_lease *l, struct xen_dm_op_lend_query *q)
+int lend_xen_query(struct lend_lease *l, struct xen_hvm_lend_query *q)
 {
-	struct lend_dm_op op = {
-		.op = XEN_DMOP_lend_query,
+	struct xen_hvm_lend_op op = {
+		.cmd = XEN_HVM_LEND_query,
 		.u.query.id = l->id,
 	};
-	int rc = lend_dm_op(l->domid, &op, NULL, 0);
+	int rc = lend_op(l->domid, &op);
 
 	/* Xen looks for this id or the next higher one. */
 	if (!rc && op.u.query.id != l->id)

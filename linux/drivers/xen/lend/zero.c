@@ -49,7 +49,7 @@ int lend_zero_install(struct lend_lease *l, unsigned long i,
 	if (!page)
 		return -ENOMEM;
 	frame = lend_frame(page_to_pfn(page), !lend_readonly(l));
-	if (frame == XEN_DMOP_LEND_frame_skip) {
+	if (frame == XEN_HVM_LEND_frame_skip) {
 		__free_page(page);
 		return -EIO;
 	}
@@ -67,8 +67,15 @@ int lend_zero_install(struct lend_lease *l, unsigned long i,
 		rc = -ESRCH;
 	} else if (mmu_interval_read_retry(&l->mni, seq)) {
 		rc = -EAGAIN;
-	} else if (xa_load(&l->zero, i)) {
-		/* Another vCPU was first.  Its page stays. */
+	} else if ((old = xa_load(&l->zero, i))) {
+		/*
+		 * Another vCPU was first.  Its page stays, and goes in again in
+		 * case Xen has taken it out by itself.
+		 */
+		frame = lend_frame(page_to_pfn(old), !lend_readonly(l));
+		rc = lend_xen_install(l, i, 1, &frame, &done);
+		if (rc == -EAGAIN)
+			rc = lend_learn(l);
 		goto unlock;
 	} else {
 		/*
@@ -84,6 +91,8 @@ int lend_zero_install(struct lend_lease *l, unsigned long i,
 	__set_bit(lend_chunk(l, i), l->chunks);
 	rc = lend_xen_install(l, i, 1, &frame, &done);
 	trace_xen_lend_install(l, i, 1, done, rc);
+	if (rc == -EAGAIN)
+		rc = lend_learn(l);
 	if (rc)
 		xa_erase(&l->zero, i);
 	else

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What dom0 may try without the driver: dm_ops of its own making, frames it has no right to lend, and the toolstack's calls on
+ * What dom0 may try without the driver: hypercalls of its own making, frames it has no right to lend, and the toolstack's calls on
  * frames that are lent.  TAP.
  *
  *   lend_attack DOMID GFN             all of that
@@ -8,16 +8,15 @@
  *   lend_attack DOMID GFN sweep       end all leases of dom0's
  *   lend_attack DOMID GFN target D    make domain D a device model of DOMID
  *   lend_attack DOMID GFN hole N      take N pages of the guest's RAM away, where a lease is to go
+ *   lend_attack DOMID GFN pool MB     make its paging pool that large
  */
 #define _GNU_SOURCE
 #include "lendtest.h"
 
 #include <xenforeignmemory.h>
-#include <xenguest.h>
-#include <xen/sys/privcmd.h>
 #include <xen/hvm/params.h>
 
-#include "lend_dmop.h"
+#include "rawlend.h"
 
 static void check(long got, long want, const char *name)
 {
@@ -25,56 +24,6 @@ static void check(long got, long want, const char *name)
 }
 
 #include "lend_abuse.h"
-
-static long dm_op(unsigned dom, unsigned op, void *arg, unsigned size, const void *buf, unsigned long len)
-{
-    static int fd = -1;
-    struct { uint32_t op, pad; uint8_t u[120]; } call = { .op = op };
-    struct privcmd_dm_op_buf bufs[2] = { { &call, sizeof(call) }, { (void *)buf, len } };
-    struct privcmd_dm_op hyper = { .dom = dom, .num = buf ? 2 : 1, .ubufs = bufs };
-    long rc;
-
-    if (fd < 0)
-        fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
-    memcpy(call.u, arg, size);
-    rc = ioctl(fd, IOCTL_PRIVCMD_DM_OP, &hyper) < 0 ? -errno : 0;
-    memcpy(arg, call.u, size);
-    return rc;
-}
-
-static xc_interface *xch;
-static xen_pfn_t *m2p;
-static unsigned long max_mfn;
-static struct lend_create lease;
-
-static long lend_one(unsigned page, uint64_t frame)
-{
-    return lend_install(domid, lease.id, page, lease.generation, &frame, 1);
-}
-
-/* Dom0's frame numbers are pseudo-physical: the machine frame is the one that claims to be it, and that dom0 may lend. */
-static uint64_t mfn_of(uint64_t pfn)
-{
-    for (uint64_t mfn = 0; mfn < max_mfn; mfn++)
-        if (m2p[mfn] == pfn && !lend_one(0, mfn)) {
-            lend_revoke(domid, lease.id, 0, 1, &lease.generation);
-            return mfn;
-        }
-    errno = ENOENT;
-    die("pfn %#llx", (unsigned long long)pfn);
-    return 0;
-}
-
-static uint64_t pread64_of(const char *path, uint64_t index)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    uint64_t value = 0;
-
-    if (fd < 0 || pread(fd, &value, 8, index * 8) != 8)
-        die("%s", path);
-    close(fd);
-    return value;
-}
 
 #define KPF_PGTABLE (1ULL << 26)
 
@@ -232,11 +181,40 @@ static void toolstack(uint64_t mine)
     lend_destroy(domid, lease.id);
 }
 
+/* What a device model keeps that has given up all else: dm_ops, on its guest. */
+static void restricted(uint64_t mine)
+{
+    struct { uint32_t op, pad; uint64_t u[15]; } dm = { .u = { gfn, 1, (uint64_t)LEND_WB << 32 | ioserv } };
+    struct privcmd_dm_op_buf buf = { &dm, sizeof(dm) };
+    struct privcmd_dm_op dm_op = { .dom = domid, .num = 1, .ubufs = &buf };
+    struct lend_create c = { gfn, 1, ioserv, 0, LEND_WB };
+    struct lend_op op = { .cmd = LEND_CREATE, .domain = domid };
+    struct privcmd_hypercall call = { .op = __HYPERVISOR_hvm_op, .arg = { HVMOP_LEND, (uintptr_t)&op } };
+    domid_t only = domid;
+    int fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
+
+    memcpy(op.u, &c, sizeof(c));
+    is(DID(ioctl(fd, IOCTL_PRIVCMD_RESTRICT, &only)), 0, "restricted to the guest");
+    dm.op = XEN_DMOP_nr_vcpus;
+    is(DID(ioctl(fd, IOCTL_PRIVCMD_DM_OP, &dm_op)), 0, "restricted, counting vCPUs");
+    is(DID(ioctl(fd, IOCTL_PRIVCMD_HYPERCALL, &call)), EPERM, "restricted, making a lease");
+    for (dm.op = 21; dm.op < 26; dm.op++) {
+        int err = DID(ioctl(fd, IOCTL_PRIVCMD_DM_OP, &dm_op));
+
+        ok(err == EOPNOTSUPP, "restricted, dm_op %u, which nothing is: %s", dm.op, strerror(err));
+    }
+    close(fd);
+    check(lend_create(domid, &c), 0, "the same lease, not restricted");
+    lease = c;
+    check(lend_one(0, mine), 0, "with a frame of dom0's");
+    lend_destroy(domid, c.id);
+}
+
 static void sweep(void)
 {
     struct lend_query q = {};
 
-    while (!dm_op(domid, LEND_QUERY, &q, sizeof(q), NULL, 0)) {
+    while (!lend_op(domid, LEND_QUERY, &q, sizeof(q))) {
         if (!q.lender)
             lend_destroy(domid, q.id);
         q = (struct lend_query){ .id = q.id + 1 };
@@ -250,9 +228,14 @@ int main(int argc, char **argv)
     char *mem;
 
     arguments(argc, argv);
-    xch = xc_interface_open(NULL, NULL, 0);
+    know_frames();
     if (argc > 4 && !strcmp(argv[3], "target"))
         return xc_domain_set_target(xch, strtoul(argv[4], NULL, 0), domid) ? 1 : 0;
+    if (argc > 4 && !strcmp(argv[3], "pool")) {
+        unsigned mb = strtoul(argv[4], NULL, 0);
+
+        return xc_shadow_control(xch, domid, XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION, &mb, 0) ? 1 : 0;
+    }
     if (argc > 4) {
         for (unsigned long n = 0; n < strtoul(argv[4], NULL, 0); n++) {
             xen_pfn_t at = gfn + n;
@@ -276,10 +259,6 @@ int main(int argc, char **argv)
     }
     mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     mlock(mem, PAGE);
-    xc_maximum_ram_page(xch, &max_mfn);
-    m2p = xc_map_m2p(xch, max_mfn, PROT_READ, NULL);
-    if (!m2p)
-        die("the machine-to-physical table");
     lease = (struct lend_create){ gfn, 16, ioserv, 0, LEND_WB };
     if (lend_create(domid, &lease))
         die("a lease");
@@ -290,6 +269,7 @@ int main(int argc, char **argv)
     abuse(domid, ioserv, gfn, 0x100, mine);
     frames(mine);
     toolstack(mine);
+    restricted(mine);
     drop_server();
     return done();
 }

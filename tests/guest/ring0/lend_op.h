@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The dm_ops of lending, for callers without a driver in between: a guest, and dom0 through privcmd.  Debian's public/hvm/dm_op.h
- * does not have them.  See docs/abi.md.
+ * HVMOP_lend, for callers without a driver in between: a guest, and dom0 through privcmd.  Debian's public/hvm/hvm_op.h does not
+ * have it.  See docs/abi.md.
  */
-#ifndef LEND_DMOP_H
-#define LEND_DMOP_H
+#ifndef LEND_OP_H
+#define LEND_OP_H
 
 #include <stdint.h>
 
-enum { LEND_CREATE = 21, LEND_DESTROY, LEND_INSTALL, LEND_REVOKE, LEND_QUERY };
+#define HVMOP_LEND 26
+
+enum { LEND_CREATE = 1, LEND_DESTROY, LEND_INSTALL, LEND_REVOKE, LEND_QUERY };
 enum { LEND_UC = 0, LEND_WC = 1, LEND_WB = 6 };
 
 #define LEND_READONLY 1
@@ -28,7 +30,7 @@ struct lend_destroy {
 
 struct lend_install {
     uint32_t id, nr;
-    uint64_t offset, generation;
+    uint64_t offset, generation, frames;
     uint32_t done, pad;
 };
 
@@ -44,19 +46,37 @@ struct lend_query {
     uint64_t first_gfn, nr, installed, generation, faults, installs, revokes, flushes;
 };
 
-/* Whoever includes this has it: a dm_op with its argument (copied back) and, for an install, a second buffer; 0 or -errno. */
-static long dm_op(unsigned domid, unsigned op, void *arg, unsigned size, const void *buf, unsigned long len);
+struct lend_op {
+    uint32_t cmd;
+    uint16_t domain, pad;
+    uint8_t u[112];
+};
+
+/* Whoever includes this has it: hvm_op HVMOP_lend; 0 or -errno. */
+static long hvmop_lend(struct lend_op *op);
+
+/* The argument is copied back. */
+static inline long lend_op(unsigned domid, unsigned cmd, void *arg, unsigned size)
+{
+    struct lend_op op = { .cmd = cmd, .domain = domid };
+    long rc;
+
+    memcpy(op.u, arg, size);
+    rc = hvmop_lend(&op);
+    memcpy(arg, op.u, size);
+    return rc;
+}
 
 static inline long lend_create(unsigned domid, struct lend_create *c)
 {
-    return dm_op(domid, LEND_CREATE, c, sizeof(*c), 0, 0);
+    return lend_op(domid, LEND_CREATE, c, sizeof(*c));
 }
 
 static inline long lend_destroy(unsigned domid, uint32_t id)
 {
     struct lend_destroy d = { .id = id };
 
-    return dm_op(domid, LEND_DESTROY, &d, sizeof(d), 0, 0);
+    return lend_op(domid, LEND_DESTROY, &d, sizeof(d));
 }
 
 /* How far the last one got. */
@@ -65,8 +85,8 @@ static uint32_t lend_done;
 static inline long lend_install(unsigned domid, uint32_t id, uint64_t offset, uint64_t generation, const uint64_t *frames,
                                 unsigned nr)
 {
-    struct lend_install i = { .id = id, .nr = nr, .offset = offset, .generation = generation };
-    long rc = dm_op(domid, LEND_INSTALL, &i, sizeof(i), frames, nr * sizeof(*frames));
+    struct lend_install i = { .id = id, .nr = nr, .offset = offset, .generation = generation, .frames = (uintptr_t)frames };
+    long rc = lend_op(domid, LEND_INSTALL, &i, sizeof(i));
 
     lend_done = i.done;
     return rc;
@@ -75,7 +95,7 @@ static inline long lend_install(unsigned domid, uint32_t id, uint64_t offset, ui
 static inline long lend_revoke(unsigned domid, uint32_t id, uint64_t offset, uint64_t nr, uint64_t *generation)
 {
     struct lend_revoke r = { .id = id, .offset = offset, .nr = nr };
-    long rc = dm_op(domid, LEND_REVOKE, &r, sizeof(r), 0, 0);
+    long rc = lend_op(domid, LEND_REVOKE, &r, sizeof(r));
 
     if (!rc && generation)
         *generation = r.generation;

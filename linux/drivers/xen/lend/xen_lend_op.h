@@ -1,54 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lending part of Xen's public/hvm/dm_op.h.  In the kernel tree
- * xen/interface/hvm/dm_op.h has it; kernels that do not, get it from here.
+ * The lending part of Xen's public/hvm/hvm_op.h.  In the kernel tree
+ * xen/interface/hvm/hvm_op.h has it; kernels that do not, get it from here.
  * docs/abi.md explains the calls and their errors.
  */
-#ifndef _XEN_LEND_DMOP_H
-#define _XEN_LEND_DMOP_H
+#ifndef _XEN_LEND_OP_H
+#define _XEN_LEND_OP_H
 
 #include <linux/types.h>
 #include <xen/interface/xen.h>
-#include <xen/interface/hvm/dm_op.h>
+#include <xen/interface/hvm/hvm_op.h>
 
-#ifndef XEN_DMOP_lend_create
+#ifndef HVMOP_lend
 
-#define XEN_DMOP_lend_create	21
-struct xen_dm_op_lend_create {
+#define HVMOP_lend	26
+
+#define XEN_HVM_LEND_create	1
+struct xen_hvm_lend_create {
 	u64 first_gfn;	/* IN  */
 	u64 nr;		/* IN  pages, 1 .. 2^28 */
 	u16 ioserv;	/* IN  ioreq server that gets the faults */
-	u16 flags;		/* IN  XEN_DMOP_LEND_readonly */
+	u16 flags;		/* IN  XEN_HVM_LEND_readonly */
 	u32 memtype;	/* IN  XEN_DMOP_MEM_CACHEATTR_{UC,WC,WB} */
 	u32 id;		/* IN 0, OUT lease id */
 	u32 pad;		/* IN 0 */
 	u64 generation;	/* IN 0, OUT */
 };
 
-#define XEN_DMOP_LEND_readonly	(1U << 0)
+#define XEN_HVM_LEND_readonly	(1U << 0)
 
-#define XEN_DMOP_lend_destroy	22
-struct xen_dm_op_lend_destroy {
+#define XEN_HVM_LEND_destroy	2
+struct xen_hvm_lend_destroy {
 	u32 id;		/* IN  */
 	u32 pad;		/* IN 0 */
 };
 
-#define XEN_DMOP_lend_install	23
-struct xen_dm_op_lend_install {	/* buf[1]: uint64_t frame[nr] */
+#define XEN_HVM_LEND_install	3
+struct xen_hvm_lend_install {
 	u32 id;		/* IN  */
 	u32 nr;		/* IN  pages, 1 .. 512 */
 	u64 offset;	/* IN  first page within the lease */
 	u64 generation;	/* IN  what create or the last revoke returned */
+	u64 frames;	/* IN  address of u64 frame[nr] */
 	u32 done;		/* IN 0, OUT pages dealt with, also on failure */
 	u32 pad;		/* IN 0 */
 };
 
 /* A frame is the lender's own: an mfn if the lender is PV, else its gfn. */
-#define XEN_DMOP_LEND_frame_write	(1ULL << 63)	/* the borrower may write */
-#define XEN_DMOP_LEND_frame_skip	(~0ULL)		/* leave this page as it is */
+#define XEN_HVM_LEND_frame_write	(1ULL << 63)	/* the borrower may write */
+#define XEN_HVM_LEND_frame_skip	(~0ULL)		/* leave this page as it is */
 
-#define XEN_DMOP_lend_revoke	24
-struct xen_dm_op_lend_revoke {
+#define XEN_HVM_LEND_revoke	4
+struct xen_hvm_lend_revoke {
 	u32 id;		/* IN  */
 	u32 pad;		/* IN 0 */
 	u64 offset;	/* IN  first page; advanced by continuations */
@@ -56,8 +59,8 @@ struct xen_dm_op_lend_revoke {
 	u64 generation;	/* OUT, to be given to later installs */
 };
 
-#define XEN_DMOP_lend_query	25
-struct xen_dm_op_lend_query {
+#define XEN_HVM_LEND_query	5
+struct xen_hvm_lend_query {
 	u32 id;		/* IN lowest id wanted, OUT id found */
 	u16 lender;	/* IN 0, OUT domid; likewise below */
 	u16 ioserv;
@@ -74,6 +77,20 @@ struct xen_dm_op_lend_query {
 	u64 flushes;
 };
 
-#endif /* XEN_DMOP_lend_create */
+struct xen_hvm_lend_op {
+	u32 cmd;	/* XEN_HVM_LEND_{create,destroy,install,revoke,query} */
+	u16 domain;	/* the borrower */
+	u16 pad;	/* 0 */
+	union {
+		struct xen_hvm_lend_create create;
+		struct xen_hvm_lend_destroy destroy;
+		struct xen_hvm_lend_install install;
+		struct xen_hvm_lend_revoke revoke;
+		struct xen_hvm_lend_query query;
+		u8 pad[112];
+	} u;
+};
 
-#endif /* _XEN_LEND_DMOP_H */
+#endif /* HVMOP_lend */
+
+#endif /* _XEN_LEND_OP_H */
