@@ -11,7 +11,7 @@ install -m 755 "$TOP/tools/xen-lend" "$tree/bin/xen-lend"
 install -m 755 "$TOP/images/dom0/init" "$tree/dom0-init"
 install -m 755 "$TOP/images/dom0/shell-guest" "$tree/shell-guest"
 cp -r "$QEMU_DIR/." "$tree/qemu/"
-cp "$GUEST_DIR/vmlinuz" "$GUEST_DIR/initrd.gz" "$GUEST_DIR/ring0" "$tree/guest/"
+cp "$GUEST_DIR/vmlinuz" "$GUEST_DIR/initrd.gz" "$GUEST_DIR/initrd-pmem.gz" "$GUEST_DIR/ring0" "$tree/guest/"
 for ko in "$MODULE_DIR"/*.ko; do [ ! -e "$ko" ] || cp "$ko" "$tree/"; done
 cp -r "$TOP/examples/." "$tree/examples/"
 cp "$TOP"/tests/functional/dom0/*.py "$tree/tests/"
@@ -22,6 +22,7 @@ for source in "$TOP"/tests/functional/dom0/c/*.c; do
         -idirafter /usr/include -o "$tree/tests/bin/${name%.c}" "$source" \
         -Wl,--as-needed -lxenguest -lxenctrl -lxendevicemodel -lxenforeignmemory -lxenevtchn -pthread
 done
+cp "$XEN_DIR/test-mem-lend" "$tree/tests/bin/"
 size=$(($(du -sm "$tree" | cut -f1) * 5 / 4 + 16))
 mke2fs -q -t ext4 -L lend -O ^has_journal -d "$tree" "$dest/payload.img" "${size}M"
 rm -rf "$tree"

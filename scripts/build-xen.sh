@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Builds the hypervisor: Debian's Xen tree, our patches, configs/xen.config. Runs in the build root; $1 is where the result goes.
+# Builds the hypervisor (Debian's Xen tree, our patches, configs/xen.config) and the test program of the patches. Runs in the build root; $1 is where the result goes.
 set -eu
 . "$TOP/scripts/common.sh"
 . "$TOP/scripts/source.sh"
 . "$TOP/scripts/overlay.sh"
+. "$TOP/scripts/xen-tool.sh"
 
 dest=$1
 work=$LEND_CACHE/work/xen
@@ -34,3 +35,4 @@ grep CONFIG_ "$TOP/configs/xen.config" | while read -r line; do
 done
 nice make -C xen O="$work/build" -j"$LEND_JOBS"
 cp "$work/build/xen" "$work/build/xen-syms" "$work/build/.config" "$dest/"
+build_mem_lend "$work/src" "$dest/test-mem-lend"

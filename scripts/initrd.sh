@@ -8,11 +8,17 @@ KVER=$(cat /opt/linux/version)
 # initrd_tree DIR INIT MODULE...: /modules holds the modules, numbered in the order in which they load
 initrd_tree() {
     ird=$1 ird_init=$2; shift 2
-    mkdir -p "$ird/bin" "$ird/dev" "$ird/proc" "$ird/sys" "$ird/run" "$ird/tmp" "$ird/modules"
+    mkdir -p "$ird/bin" "$ird/dev" "$ird/proc" "$ird/sys" "$ird/run" "$ird/tmp"
     cp /bin/busybox "$ird/bin/"
     /bin/busybox --list | while read -r applet; do [ -e "$ird/bin/$applet" ] || ln -s busybox "$ird/bin/$applet"; done
     install -m 755 "$ird_init" "$ird/init"
-    number=100
+    initrd_modules "$ird" 100 "$@"
+}
+
+# initrd_modules DIR NUMBER MODULE...: the first one gets NUMBER; what it needs comes before it
+initrd_modules() {
+    ird=$1 number=$2; shift 2
+    mkdir -p "$ird/modules"
     for module; do modprobe -d /opt/linux -S "$KVER" --show-depends "$module"; done |
         awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r path; do
             name=${path##*/}

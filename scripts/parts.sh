@@ -23,12 +23,12 @@ part_key() {
     common="scripts/build-$1.sh"
     case $1 in
         root)    root_key ;;
-        xen)     key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh configs/xen.config xen-patches ;;
+        xen)     key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh scripts/xen-tool.sh configs/xen.config xen-patches ;;
         qemu)    key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh configs/qemu.options hw include accel qapi linux/include qemu-patches ;;
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
         dom0)    key_of "$(root_id)" $common scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
-        payload) key_of "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 linux/include examples ;;
+        payload) key_of "$(part_key xen)" "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 linux/include examples ;;
         *) die "no part '$1'; the parts are: $PARTS" ;;
     esac
 }
@@ -40,7 +40,7 @@ build_part() {
     case " $PARTS " in *" $1 "*) ;; *) die "no part '$1'; the parts are: $PARTS" ;; esac
     build_root
     [ "$1" != root ] || return 0
-    if [ "$1" = payload ]; then for need in qemu module guest; do build_part $need; done; set -- payload; fi
+    if [ "$1" = payload ]; then for need in xen qemu module guest; do build_part $need; done; set -- payload; fi
     [ -e "$(part_dir "$1")" ] || with_lock "$1" make_part "$1"
 }
 
@@ -51,7 +51,7 @@ make_part() {
         need_space "$(part_space "$1")"
         part_tmp=$(new_dir "$1")
         part_mirror=$(mirror) || exit 1
-        step "$1" "$(part_text "$1")" in_root env LEND_MIRROR="${part_mirror%/}" QEMU_DIR="$(part_dir_of "$1" qemu)" \
+        step "$1" "$(part_text "$1")" in_root env LEND_MIRROR="${part_mirror%/}" XEN_DIR="$(part_dir_of "$1" xen)" QEMU_DIR="$(part_dir_of "$1" qemu)" \
             MODULE_DIR="$(part_dir_of "$1" module)" GUEST_DIR="$(part_dir_of "$1" guest)" \
             sh "$TOP/scripts/build-$1.sh" "$part_tmp"
         # files edited meanwhile: what came out has no certain key, so once more

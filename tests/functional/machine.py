@@ -33,6 +33,13 @@ def end_with_parent(sig=signal.SIGKILL):
     ctypes.CDLL(None).prctl(1, int(sig), 0, 0, 0)
 
 
+def replay(image):
+    """The journal of an ext4 image; nothing else may be wrong with it."""
+    check = subprocess.run(["e2fsck", "-fy", image], capture_output=True, text=True)
+    if check.returncode > 1:
+        raise RuntimeError(f"e2fsck of {image} says {check.returncode}: {check.stdout[-300:]}")
+
+
 class Machine:
     def __init__(self, parts, run_dir, mode="agent", memory=4096, dom0_mem=1536, cpus=2,
                  xen_args="", interactive=False, pvh=False):
@@ -61,7 +68,7 @@ class Machine:
             "-smp", str(cpus), "-m", str(memory), "-display", "none", "-nodefaults", "-no-reboot",
             "-kernel", xen + "/xen",
             "-append", f"console=com1 com1=115200,8n1 dom0_mem={dom0_mem}M,max:{dom0_mem}M dom0_max_vcpus=1 "
-                       f"loglvl=all guest_loglvl=warning noreboot spec-ctrl=no xpti=no {xen_args}",
+                       f"loglvl=all guest_loglvl=warning noreboot spec-ctrl=no xpti=no argo=yes {xen_args}",
             # iomem=relaxed: a test looks into video memory that has a driver
             "-initrd", f"{dom0}/vmlinuz console=hvc0 panic=1 loglevel=5 mitigations=off iomem=relaxed lend={mode},{dom0}/initrd.gz",
             *iommu,
@@ -214,31 +221,32 @@ class Machine:
 
     # ---- from outside ----
 
-    def power_cut(self, path):
-        """The contents of a file of the scratch disk after a power cut now: the machine stands still while its disk is copied."""
+    def power_cut(self, path, image=False):
+        """The contents of a file of the scratch disk after a power cut now: the machine stands still while its disk is copied. An
+        image is a file system itself, to be checked likewise."""
         os.kill(self.process.pid, signal.SIGSTOP)
         try:
             self._copy_disk()
         finally:
             os.kill(self.process.pid, signal.SIGCONT)
-        return self._file_of_copy(path)
+        return self._file_of_copy(path, image)
 
     def _copy_disk(self):
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.scratch, self.scratch + ".copy"], check=True)
 
-    def disk_file(self, path):
+    def disk_file(self, path, image=False):
         """The contents of a file of the scratch disk as a power cut at this moment would leave it (journal replayed)."""
         self._copy_disk()
-        return self._file_of_copy(path)
+        return self._file_of_copy(path, image)
 
-    def _file_of_copy(self, path):
+    def _file_of_copy(self, path, image):
         copy = self.scratch + ".copy"
+        dump = copy + ".file"
         try:
-            check = subprocess.run(["e2fsck", "-fy", copy], capture_output=True, text=True)
-            if check.returncode > 1:
-                raise RuntimeError(f"e2fsck of the scratch disk says {check.returncode}: {check.stdout[-300:]}")
-            dump = copy + ".file"
+            replay(copy)
             subprocess.run(["debugfs", "-R", f"dump {path} {dump}", copy], check=True, capture_output=True)
+            if image:
+                replay(dump)
             with open(dump, "rb") as data:
                 return data.read()
         finally:

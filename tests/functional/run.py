@@ -63,7 +63,7 @@ def answer(machine, question):
         if "tcg" in question:
             return tcg.run(question["tcg"])
         if "power_cut" in question:
-            return first_words(machine.power_cut(question["power_cut"]))
+            return first_words(machine.power_cut(question["power_cut"], question.get("image")))
         return {"error": f"no such question: {question}"}
     except Exception as error:      # dom0 is waiting for a word
         return {"error": str(error)}
@@ -78,12 +78,13 @@ class PowerCut(Exception):
     """The machine was killed on purpose; the arguments are result and reason."""
 
 
-def power_cut(machine, file, acks, on_note):
-    """SIGKILL for the machine; then every write that was acknowledged has to be in the file on its disk."""
+def power_cut(machine, doom, acks, on_note):
+    """SIGKILL for the machine; then every write that was acknowledged has to be in the file on its disk, or in some pages of it."""
     machine.kill()
     while (message := machine.receive_left()) is not None:
         acks.append(message["ack"]) if "ack" in message else None
-    words = first_words(machine.disk_file(file))[1:]
+    first, count = doom.get("pages", (1, None))
+    words = first_words(machine.disk_file(doom["doom"], doom.get("image")))[first:][:count]
     last = acks[-1] if acks else 0
     on_note(f"killed after {len(acks)} acknowledged rounds of {len(words)} pages; the disk has {min(words)} to {max(words)}")
     good = acks and all(last <= word <= last + 1 for word in words)
@@ -111,9 +112,11 @@ def run_one(machine, what, name, limit, on_note, on_case=None):
         elif "ack" in message:
             acks.append(message["ack"])
         elif "doom" in message:
-            doom = time.time() + random.uniform(*message["within"]), message["doom"]
+            doom = time.time() + random.uniform(*message["within"]), message
         elif "note" in message:
             on_note(message["note"])
+        elif "progress" in message:
+            print("   " + message["progress"], flush=True)
         elif "case" in message:
             on_case(message["case"], message["result"], message["reason"])
         elif "result" in message:

@@ -95,7 +95,13 @@ def tell(**message):
 
 
 def note(text):
+    """A line that goes with the result."""
     tell(note=text)
+
+
+def progress(text):
+    """A line that is shown at once, for tests that take minutes."""
+    tell(progress=text)
 
 
 def ask(**question):
@@ -243,7 +249,7 @@ CONFIG = """
 name = "{name}"
 type = "hvm"
 kernel = "{lend}/guest/vmlinuz"
-ramdisk = "{lend}/guest/initrd.gz"
+ramdisk = "{lend}/guest/{initrd}"
 cmdline = "console=hvc0 loglevel=4 panic=1 {fast} {cmdline}"
 memory = {memory}
 vcpus = {vcpus}
@@ -267,17 +273,23 @@ def ivshmem(path, size, ident="lm"):
             "-device", f"ivshmem-plain,memdev={ident}"]
 
 
+def pmem(path, size, ident="pm0", more=""):
+    """Device-model arguments for a file as persistent memory."""
+    return ["-object", f"memory-backend-file,id={ident},share=on,mem-path={path},size={size}{more}",
+            "-device", f"virtio-pmem-pci,memdev={ident}"]
+
+
 class Guest:
     """An HVM guest of Debian's kernel with our initrd; use as a context manager, or start() and destroy()."""
 
-    def __init__(self, name="guest", args=(), memory=192, vcpus=1, cmdline="", extra="", accel=None):
+    def __init__(self, name="guest", args=(), memory=192, vcpus=1, cmdline="", extra="", accel=None, initrd="initrd.gz"):
         self.name = name
         self.qmp_path = f"/run/xen-lend-{name}.qmp"
         dm = ["-L", LEND + "/qemu/share", "-qmp", f"unix:{self.qmp_path},server=on,wait=off", *args]
         if accel:
             dm += ["-accel", accel]
         self.config = CONFIG.format(name=name, fast=FAST, lend=LEND, qemu=QEMU, memory=memory, vcpus=vcpus, cmdline=cmdline,
-                                    args=", ".join(f'"{a}"' for a in dm), extra=extra)
+                                    args=", ".join(f'"{a}"' for a in dm), extra=extra, initrd=initrd)
         self.tty = None
         self.pending = b""
         self.serial = 0
@@ -328,6 +340,12 @@ class Guest:
                 look += 20
                 if self.name not in domains():
                     raise AssertionError(f"guest {self.name} is gone; last: {self.pending[-300:]!r}")
+
+    def peek(self):
+        """What the guest has said since the last collect()."""
+        while select.select([self.tty], [], [], 0)[0]:
+            self.pending += os.read(self.tty, 65536)
+        return self.pending
 
     def send(self, command):
         """Start a command; collect() waits for it."""

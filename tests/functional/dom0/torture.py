@@ -5,7 +5,7 @@ fills the frames they leave with a poison."""
 import re
 import subprocess
 
-from lendlab import ask, note, xen_log
+from lendlab import ask, note, progress, xen_log
 from lendvmm import GFN, Ring0, no_kernel_complaints, program
 
 
@@ -27,7 +27,10 @@ def stale_access(revocations, seconds, pages=128, vcpus=4):
             while "revocations=" not in text:
                 line = mover.stdout.readline()
                 assert line, f"lend_torture ended with {mover.wait(5)}: {text}"
-                text += line
+                if " of " in line:
+                    progress(line.strip())
+                else:
+                    text += line
             code, seen = guest.collect(hammering, 60)
             mover.stdin.close()
             text += mover.stdout.read()

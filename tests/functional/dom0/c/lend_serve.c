@@ -46,6 +46,7 @@ static const char help[] =
     "punch|zero|collapse|insert PAGE N | truncate PAGES | pfill|pread PAGE N [VALUE]   on the file (of a udmabuf: behind it)\n"
     "sync | fork | cow PAGE N VALUE | softdirty | split PAGE N | move PAGE N NODE | spin PAGE N SECONDS\n"
     "stall on|off    stall: faults are left unanswered\n"
+    "drop                  the ioreq server is gone\n"
     "end exit|kill         the child\n"
     "show N               the Nth buffer of a DRM card, 0 is the one that is lent; made if there is none\n"
     "find PATH PAGES VALUE how many pages of a BAR begin with VALUE or one of the numbers after it, as many as pages are lent\n"
@@ -106,6 +107,17 @@ static void serve_fault(struct server *s, unsigned vcpu)
     __atomic_thread_fence(__ATOMIC_RELEASE);    /* the answer before its state */
     req->state = STATE_IORESP_READY;
     xenevtchn_notify(s->xce, s->port[vcpu]);
+}
+
+/* As a device model that is dying leaves them: requests without an answer, and then no server. */
+static int drop(struct server *s)
+{
+    for (unsigned v = 0; v < s->vcpus; v++) {
+        s->page->vcpu_ioreq[v].state = STATE_IOREQ_NONE;
+        xenevtchn_notify(s->xce, s->port[v]);
+    }
+    usleep(200000);
+    return DID(xendevicemodel_destroy_ioreq_server(dmod, domid, ioserv));
 }
 
 static void serve_options(struct server *s, struct xen_lend_lease *l, char **arg, int n, bool *child)
@@ -491,6 +503,8 @@ static bool serve_command(struct server *s, char *line)
         s->stall = !strcmp(arg[1], "on");
         for (unsigned v = 0; v < s->vcpus; v++)
             serve_fault(s, v);
+    } else if (!strcmp(arg[0], "drop")) {
+        err = drop(s);
     } else if (!strcmp(arg[0], "sync")) {
         err = DID(s->b.file >= 0 ? fsync(s->b.file) : 0);
     } else if (!strcmp(arg[0], "fork")) {
