@@ -15,6 +15,11 @@ for source in "$TOP"/tests/guest/*.c; do
     strip "$dest/initrd/bin/${name%.c}"
 done
 initrd_pack "$dest/initrd" "$dest/initrd.gz"
+# for guests with pmem: the same and some modules
+initrd_modules "$dest/pmem" 200 virtio_pci virtio_blk virtio_pmem nd_pmem ext4 xfs
+initrd_pack "$dest/pmem" "$dest/pmem.gz"
+cat "$dest/initrd.gz" "$dest/pmem.gz" >"$dest/initrd-pmem.gz"
+rm -rf "$dest/pmem" "$dest/pmem.gz"
 cp "/opt/linux/boot/vmlinuz-$KVER" "$dest/vmlinuz"
 rm -rf "$dest/initrd"
 

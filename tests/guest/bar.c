@@ -6,7 +6,7 @@
  *   bar [-d N] cat [OFFSET [LENGTH]]   its bytes on stdout
  *   bar [-d N] write OFFSET STRING     store a string
  *   bar [-d N] read OFFSET             one 64-bit word, in hex
- *   bar [-d N] touch OFFSET [LENGTH]   read one byte of each page
+ *   bar [-d N] touch OFFSET [LENGTH [STRIDE]]   read one byte of each page, or of one every STRIDE bytes
  *   bar [-d N] pass COUNT              read every word COUNT times; say how long each pass took
  *   bar [-d N] hammer SECONDS [PAGES]  read and write the first PAGES (all) while dom0 takes them away; see below
  *
@@ -250,7 +250,7 @@ int main(int argc, char **argv)
         cat(offset, length);
     } else if (!strcmp(command, "touch")) {
         range(argv, &offset, &length);
-        for (i = offset; i < offset + length; i += PAGE)
+        for (i = offset; i < offset + length; i += argc > 2 ? number(argv[2]) : PAGE)
             (void)bar[i];
     } else if (!strcmp(command, "write") && argc == 2) {
         char *end[] = { argv[0], NULL };

@@ -76,4 +76,14 @@ void xen_lend_start(XenIOState *state, unsigned int max_cpus);
  */
 void xen_lend_fault(XenIOState *state, unsigned int vcpu, const ioreq_t *req);
 
+/**
+ * xen_lend_init_window: give the machine room for memory devices
+ *
+ * @ms: the machine; its RAM size is known
+ * @phys_bits: how many bits the guest's physical addresses have
+ *
+ * Context: once, while the machine is made, BQL held.
+ */
+void xen_lend_init_window(MachineState *ms, unsigned int phys_bits);
+
 #endif

@@ -4,7 +4,7 @@
 import os
 
 import scenario
-from lendlab import LEND, Guest, backing, limit, sha256
+from lendlab import LEND, Guest, backing, limit, run, sha256, wait_for
 
 MIB = 1 << 20
 
@@ -51,3 +51,15 @@ def test_readonly():
 @limit(150)
 def test_memfd():
     shows("memfd", 16 * MIB)
+
+
+@limit(150)
+def test_pmem():
+    path = "/lend/pmem.img"
+    run("truncate", "-s", "64M", path)
+    run("mkfs.ext4", "-q", "-F", "-b", "4096", path)
+    with Example("pmem") as guest:
+        wait_for("/dev/pmem0", lambda: guest.run("test -b /dev/pmem0")[0] == 0, 30)
+        guest.must("mkdir /mnt; mount -o dax /dev/pmem0 /mnt; echo from the guest >/mnt/file; umount /mnt")
+    assert run("debugfs", "-R", "cat /file", path).endswith("from the guest\n")
+    scenario.healthy()
