@@ -54,6 +54,11 @@ def pvh(function):
     return function
 
 
+def debug(function):
+    """Decorator: the test wants a dom0 with the debug kernel; likewise."""
+    return function
+
+
 @contextlib.contextmanager
 def case(name):
     """The result of one case is what happens in the body. Afterwards case(...).failed tells what that was."""
