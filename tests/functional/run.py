@@ -22,6 +22,10 @@ from machine import Machine, MachineDied, end_with_parent, parts_from_environmen
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def torture_seconds():
+    return int(os.environ.get("LEND_TORTURE_SECONDS") or 1200)
+
+
 def discover(lane):
     """[(module.test, limit, cases, kind of dom0)] without importing: the modules only run in dom0."""
     found = []
@@ -33,17 +37,18 @@ def discover(lane):
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and isinstance(node.targets[0], ast.Name):
                     tables[node.targets[0].id] = node.value.keys
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                    limit, cases, kind = 90, [], ""
+                    limit, cases, kind, timed = 90, [], "", False
                     for mark in node.decorator_list:
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
                             limit = ast.literal_eval(mark.args[0])
                         if getattr(mark, "id", "") in ("pvh", "debug"):
                             kind = mark.id
+                        timed = timed or getattr(mark, "id", "") == "timed"
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "cases":
                             for arg in mark.args:       # names, or *TABLE for the keys of a table of the module
                                 keys = tables[arg.value.id] if isinstance(arg, ast.Starred) else [arg]
                                 cases += map(ast.literal_eval, keys)
-                    found.append((f"{module}.{node.name}", limit, cases, kind))
+                    found.append((f"{module}.{node.name}", limit + (torture_seconds() if timed else 0), cases, kind))
     return sorted(found, key=lambda test: test[3])
 
 
@@ -62,7 +67,7 @@ def answer(machine, question):
         if "seed" in question:
             return int(os.environ.get("LEND_SEED") or time.time())
         if "seconds" in question:
-            return int(os.environ.get("LEND_TORTURE_SECONDS") or question["seconds"])
+            return torture_seconds()
         if "tcg" in question:
             return tcg.run(question["tcg"])
         if "power_cut" in question:
