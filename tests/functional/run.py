@@ -177,7 +177,7 @@ class Lane:
                                debug=self.kind == "debug")
         self.machine.start()
         try:
-            self.machine.wait_ready()
+            self.machine.wait_ready(400 if self.kind == "debug" else 120)
             self.trouble = None
         except MachineDied as error:
             self.trouble = str(error)
