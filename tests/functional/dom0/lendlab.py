@@ -25,6 +25,7 @@ LEND = "/usr/lib/xen-lend"
 DATA = "/lend"                      # the scratch disk
 LIBC = ctypes.CDLL(None, use_errno=True)
 QEMU = LEND + "/qemu/qemu-system-x86_64"
+PATIENCE = 5 if os.uname().release.endswith("-debug") else 1     # all that waits waits longer on the debug kernel
 
 
 class Skip(Exception):
@@ -123,7 +124,7 @@ def ask(**question):
 def run(*argv, timeout=60, check=True, **kw):
     """A command in dom0; its output as text."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=timeout, text=True, errors="replace", **kw)
+                          timeout=timeout * PATIENCE, text=True, errors="replace", **kw)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}: {done.stdout[-800:]}")
     return done.stdout
@@ -131,7 +132,7 @@ def run(*argv, timeout=60, check=True, **kw):
 
 def wait_for(what, condition, timeout=30, pause=0.1):
     """Wait until condition() is true and return its value."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * PATIENCE
     while True:
         value = condition()
         if value:
@@ -302,7 +303,8 @@ class Guest:
         path = f"/tmp/{self.name}.cfg"
         with open(path, "w") as out:
             out.write(self.config)
-        done = subprocess.run(["xl", "create", path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(["xl", "create", path], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=timeout * PATIENCE)
         if done.returncode:
             raise AssertionError(f"xl create failed: {done.stderr[:300]} {self.dm_log()[-300:]}")
         self.domid = int(run("xl", "domid", self.name))
@@ -319,7 +321,7 @@ class Guest:
     # the console: one line "ID COMMAND" in; "@lend begin ID", output, "@lend end ID CODE" out
 
     def _until(self, regex, timeout):
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * PATIENCE
         look = time.monotonic() + 10        # asking xl is expensive here
         while True:
             found = regex.search(self.pending)
@@ -365,7 +367,7 @@ class Guest:
     def qmp(self, command, **arguments):
         import socket
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
-            sock.settimeout(20)
+            sock.settimeout(20 * PATIENCE)
             sock.connect(self.qmp_path)
             with sock.makefile("rw", encoding="utf-8") as pipe:
                 json.loads(pipe.readline())
