@@ -260,6 +260,7 @@ memory = {memory}
 vcpus = {vcpus}
 vga = "none"
 nographic = 1
+vnc = 0
 usb = 0
 vkb_device = 0
 on_poweroff = "destroy"

@@ -27,8 +27,8 @@ REMAP = ["munmap 8 16", "?8", "remap 8 16"]
 PROTECT = ["ro 8 16", "!readonly", "rw 8 16"]
 BARE = [REMAP, PROTECT, ["none 8 16", "?8", "rw 8 16"], ["fill 8 16 0xa0000"], ["fork"]]
 WAYS = {
-    "udmabuf": [*BARE, ["punch 8 16"], ["dontneed 8 16"]],
-    "heap": [*BARE, ["dontneed 8 16"]],
+    "udmabuf": [*BARE, ["punch 8 16"]],
+    "heap": BARE,
     "dev=": BARE,
     "thp": [["split 0 512"], ["dontneed 8 16"], ["fill 8 16 0xa0000"], PROTECT, ["collapse_huge 0 512"], ["fork"], ["softdirty"]],
     "fuse=": [REMAP, PROTECT, ["sync"], ["sync", "!drop"], ["fill 8 16 0xa0000"], ["msync 0 64"]],
