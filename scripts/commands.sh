@@ -14,7 +14,7 @@ usage: ./lend COMMAND
   test [LANE] [-k PATTERN] [--list]
                                    run tests; lanes here: $(lanes | xargs)
                                    (no lane: $(default_lanes | xargs)); -k takes part of a test's name
-  build [PART]                     build all, or one of: $PARTS
+  build [PART]                     build all, or one of: $PARTS $LANE_PARTS
   shell [--guest] [-c COMMAND]     a console of dom0 (or of a guest) in this terminal, or one command in dom0
   apply qemu|xen|linux TREE        put our patches and files into a source tree of yours
   clean [PART]                     remove the cache, or what was built of one part
@@ -145,7 +145,7 @@ cmd_clean() {
     if [ $# -gt 1 ]; then
         shift
         for part; do
-            case " $PARTS " in *" $part "*) ;; *) die "no part '$part'; the parts are: $PARTS" ;; esac
+            case " $PARTS $LANE_PARTS " in *" $part "*) ;; *) die "no part '$part'; the parts are: $PARTS $LANE_PARTS" ;; esac
             rm -rf "${LEND_CACHE:?}/out/$part"-* "${LEND_CACHE:?}/work/$part"
         done
     else

@@ -11,7 +11,7 @@ in_root() {
     [ -e "$(root_dir)" ] || die "no build root"
     # shellcheck disable=SC2016
     unshare -m --propagation private sh -ec '
-        root=$1 top=$2 cache=$3 jobs=$4 seed=$5; shift 5
+        root=$1 top=$2 cache=$3 jobs=$4 seed=$5 seconds=$6; shift 6
         mkdir -p "$root$top" "$root$cache"
         mount --bind "$root" "$root"
         mount --rbind /proc "$root/proc"
@@ -22,8 +22,8 @@ in_root() {
         cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
         exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
             PATH=/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin TOP="$top" LEND_CACHE="$cache" CCACHE_DIR="$cache/ccache" CCACHE_MAXSIZE=2G LEND_JOBS="$jobs" \
-            LEND_SEED="$seed" "$@"
-    ' in_root "$(root_dir)" "$TOP" "$LEND_CACHE" "$LEND_JOBS" "${LEND_SEED:-}" "$@"
+            LEND_SEED="$seed" LEND_TORTURE_SECONDS="$seconds" "$@"
+    ' in_root "$(root_dir)" "$TOP" "$LEND_CACHE" "$LEND_JOBS" "${LEND_SEED:-}" "${LEND_TORTURE_SECONDS:-}" "$@"
 }
 
 # root_add PACKAGE...: what only some lanes want, installed into the build root when they run; it changes nothing that is built there

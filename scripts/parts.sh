@@ -4,6 +4,7 @@
 
 # shellcheck shell=sh
 PARTS="root xen qemu module guest dom0 payload"
+LANE_PARTS="debugkernel"    # built only for a lane that names it, or when named
 
 part_text() {
     case $1 in
@@ -13,10 +14,11 @@ part_text() {
         guest)   echo "making the guest's initrd" ;;
         dom0)    echo "making the dom0 image" ;;
         payload) echo "packing our files for dom0" ;;
+        debugkernel) echo "building a kernel that checks itself, for the lane torture" ;;
     esac
 }
 
-part_space() { case $1 in xen) echo 1000 ;; qemu) echo 3000 ;; dom0) echo 3000 ;; *) echo 200 ;; esac; }
+part_space() { case $1 in xen) echo 1000 ;; qemu) echo 3000 ;; dom0) echo 3000 ;; debugkernel) echo 6000 ;; *) echo 200 ;; esac; }
 
 # part_key PART: the words and paths that decide what comes out
 part_key() {
@@ -28,8 +30,9 @@ part_key() {
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
         dom0)    key_of "$(root_id)" $common scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
+        debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/initrd.sh configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
         payload) key_of "$(part_key xen)" "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 linux/include examples ;;
-        *) die "no part '$1'; the parts are: $PARTS" ;;
+        *) die "no part '$1'; the parts are: $PARTS $LANE_PARTS" ;;
     esac
 }
 
@@ -37,7 +40,7 @@ part_dir() { if [ "$1" = root ]; then root_dir; else out "$1-$(part_key "$1")"; 
 
 # build_part PART: nothing if it is there already
 build_part() {
-    case " $PARTS " in *" $1 "*) ;; *) die "no part '$1'; the parts are: $PARTS" ;; esac
+    case " $PARTS $LANE_PARTS " in *" $1 "*) ;; *) die "no part '$1'; the parts are: $PARTS $LANE_PARTS" ;; esac
     build_root
     [ "$1" != root ] || return 0
     if [ "$1" = payload ]; then for need in xen qemu module guest; do build_part $need; done; set -- payload; fi

@@ -25,7 +25,7 @@ class MachineDied(Exception):
 
 def parts_from_environment():
     """Where ./lend put the parts."""
-    return {part: os.environ[part.upper() + "_DIR"] for part in ("xen", "qemu", "dom0", "payload")}
+    return {name.removesuffix("_DIR").lower(): os.environ[name] for name in os.environ if name.endswith("_DIR")}
 
 
 def end_with_parent(sig=signal.SIGKILL):
@@ -42,7 +42,7 @@ def replay(image):
 
 class Machine:
     def __init__(self, parts, run_dir, mode="agent", memory=4096, dom0_mem=1536, cpus=2,
-                 xen_args="", interactive=False, pvh=False):
+                 xen_args="", interactive=False, pvh=False, debug=False):
         self.dir = run_dir
         self.interactive = interactive
         os.makedirs(run_dir, exist_ok=True)
@@ -54,11 +54,15 @@ class Machine:
         self.messages = queue.Queue()
         self.trouble = None
         qemu, dom0, xen, payload = (parts[p] for p in ("qemu", "dom0", "xen", "payload"))
+        # a kernel that checks itself; its shadow memory needs room, and a PV kernel cannot have any (KASAN)
+        kernel = dom0
+        if debug:
+            kernel, pvh, memory, dom0_mem = parts["debugkernel"], True, memory + 1024, dom0_mem + 1024
         # a PVH dom0 has addresses of its own: devices reach its memory through the IOMMU
         # and Linux can make believe that it has several nodes
         if pvh:
             xen_args += " dom0=pvh"
-            mode += " numa=fake=512M"
+            mode += " numa=fake=2" if debug else " numa=fake=512M"
         iommu = ["-device", "amd-iommu"] if pvh else []
         via = ",disable-legacy=on,iommu_platform=on" if pvh else ""
         disk = "file={},if=none,id={},format=raw,cache=writeback,{}"
@@ -70,7 +74,7 @@ class Machine:
             "-append", f"console=com1 com1=115200,8n1 dom0_mem={dom0_mem}M,max:{dom0_mem}M dom0_max_vcpus=1 "
                        f"loglvl=all guest_loglvl=warning noreboot spec-ctrl=no xpti=no argo=yes {xen_args}",
             # iomem=relaxed: a test looks into video memory that has a driver
-            "-initrd", f"{dom0}/vmlinuz console=hvc0 panic=1 loglevel=5 mitigations=off iomem=relaxed lend={mode},{dom0}/initrd.gz",
+            "-initrd", f"{kernel}/vmlinuz console=hvc0 panic=1 loglevel=5 mitigations=off iomem=relaxed lend={mode},{kernel}/initrd.gz",
             *iommu,
             "-drive", disk.format(dom0 + "/dom0.img", "vda", "snapshot=on"),
             "-device", "virtio-blk-pci,drive=vda" + via,

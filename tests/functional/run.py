@@ -22,8 +22,12 @@ from machine import Machine, MachineDied, end_with_parent, parts_from_environmen
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def torture_seconds():
+    return int(os.environ.get("LEND_TORTURE_SECONDS") or 1200)
+
+
 def discover(lane):
-    """[(module.test, limit, cases, wants a PVH dom0)] without importing: the modules only run in dom0."""
+    """[(module.test, limit, cases, kind of dom0)] without importing: the modules only run in dom0."""
     found = []
     for path in sorted(glob.glob(f"{HERE}/dom0/{'test' if lane == 'functional' else lane}_*.py")):
         module = os.path.basename(path)[:-3]
@@ -33,25 +37,27 @@ def discover(lane):
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and isinstance(node.targets[0], ast.Name):
                     tables[node.targets[0].id] = node.value.keys
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                    limit, cases, pvh = 90, [], False
+                    limit, cases, kind, timed = 90, [], "", False
                     for mark in node.decorator_list:
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
                             limit = ast.literal_eval(mark.args[0])
-                        pvh = pvh or getattr(mark, "id", "") == "pvh"
+                        if getattr(mark, "id", "") in ("pvh", "debug"):
+                            kind = mark.id
+                        timed = timed or getattr(mark, "id", "") == "timed"
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "cases":
                             for arg in mark.args:       # names, or *TABLE for the keys of a table of the module
                                 keys = tables[arg.value.id] if isinstance(arg, ast.Starred) else [arg]
                                 cases += map(ast.literal_eval, keys)
-                    found.append((f"{module}.{node.name}", limit, cases, pvh))
+                    found.append((f"{module}.{node.name}", limit + (torture_seconds() if timed else 0), cases, kind))
     return sorted(found, key=lambda test: test[3])
 
 
 def select(lane, patterns):
     """What the pattern wants of it: a test with cases runs with those of them whose names match."""
-    for name, limit, cases, pvh in discover(lane):
+    for name, limit, cases, kind in discover(lane):
         wanted = [case for case in cases if matches(f"{name}.{case}", patterns)]
         if wanted or (not cases and matches(name, patterns)):
-            yield name, limit, wanted, pvh
+            yield name, limit, wanted, kind
 
 
 def answer(machine, question):
@@ -60,6 +66,8 @@ def answer(machine, question):
             return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
         if "seed" in question:
             return int(os.environ.get("LEND_SEED") or time.time())
+        if "seconds" in question:
+            return torture_seconds()
         if "tcg" in question:
             return tcg.run(question["tcg"])
         if "power_cut" in question:
@@ -149,9 +157,9 @@ class Lane:
     DEATHS = 3
     REPEATS = 2             # of tests that the emulator has spoilt
 
-    def __init__(self, options, pvh=False):
+    def __init__(self, options, kind):
         self.name, self.dir = options.lane, options.dir
-        self.xen_args, self.cpus, self.pvh = options.xen_args, options.cpus, pvh
+        self.xen_args, self.cpus, self.kind = options.xen_args, options.cpus, kind
         self.parts = parts_from_environment()
         self.counts = {"pass": 0, "fail": 0, "skip": 0}
         self.machine = self.trouble = None
@@ -168,10 +176,11 @@ class Lane:
         self.boots += 1
         started = time.time()
         self.end()
-        self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.pvh)
+        self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.kind == "pvh",
+                               debug=self.kind == "debug")
         self.machine.start()
         try:
-            self.machine.wait_ready()
+            self.machine.wait_ready(400 if self.kind == "debug" else 120)
             self.trouble = None
         except MachineDied as error:
             self.trouble = str(error)
@@ -262,7 +271,7 @@ def arguments():
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
     parser.add_argument("--cpus", type=int, default=2, help="of the emulated machine")
-    parser.add_argument("--pvh", action="store_true", help="a PVH dom0")
+    parser.add_argument("--dom0", choices=("", "pvh", "debug"), default="", help="a PVH dom0, or one with the debug kernel")
     return parser.parse_args()
 
 
@@ -274,7 +283,7 @@ def main():
             for case in cases or [None]:
                 print(shown(name, case))
         return 0
-    lane = Lane(options, pvh=options.pvh or bool(tests) and tests[0][3])
+    lane = Lane(options, options.dom0 or (tests[0][3] if tests else ""))
     if not tests and not options.shell and not options.demo:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
@@ -289,9 +298,9 @@ def main():
         if options.shell:
             return shell(lane, options)
         print(f"   dom0 is up after {booted:.0f} s; logs in {lane.dir}", flush=True)
-        for name, limit, cases, wants_pvh in tests:
-            if wants_pvh and not lane.pvh:
-                lane.pvh = True
+        for name, limit, cases, kind in tests:
+            if kind and kind != lane.kind:
+                lane.kind = kind
                 lane.boot()
             lane.test(name, limit, cases)
     finally:

@@ -25,6 +25,7 @@ LEND = "/usr/lib/xen-lend"
 DATA = "/lend"                      # the scratch disk
 LIBC = ctypes.CDLL(None, use_errno=True)
 QEMU = LEND + "/qemu/qemu-system-x86_64"
+PATIENCE = 5 if os.uname().release.endswith("-debug") else 1     # all that waits waits longer on the debug kernel
 
 
 class Skip(Exception):
@@ -51,6 +52,16 @@ def cases(*names):
 
 def pvh(function):
     """Decorator: the test wants a PVH dom0. The host boots a second machine for those that do, after all others."""
+    return function
+
+
+def debug(function):
+    """Decorator: the test wants a dom0 with the debug kernel; likewise."""
+    return function
+
+
+def timed(function):
+    """Decorator: LEND_TORTURE_SECONDS come on top of the limit."""
     return function
 
 
@@ -119,7 +130,7 @@ def ask(**question):
 def run(*argv, timeout=60, check=True, **kw):
     """A command in dom0; its output as text."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=timeout, text=True, errors="replace", **kw)
+                          timeout=timeout * PATIENCE, text=True, errors="replace", **kw)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}: {done.stdout[-800:]}")
     return done.stdout
@@ -127,7 +138,7 @@ def run(*argv, timeout=60, check=True, **kw):
 
 def wait_for(what, condition, timeout=30, pause=0.1):
     """Wait until condition() is true and return its value."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * PATIENCE
     while True:
         value = condition()
         if value:
@@ -255,6 +266,7 @@ memory = {memory}
 vcpus = {vcpus}
 vga = "none"
 nographic = 1
+vnc = 0
 usb = 0
 vkb_device = 0
 on_poweroff = "destroy"
@@ -304,7 +316,8 @@ class Guest:
         path = f"/tmp/{self.name}.cfg"
         with open(path, "w") as out:
             out.write(self.config)
-        done = subprocess.run(["xl", "create", path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(["xl", "create", path], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=timeout * PATIENCE)
         if done.returncode:
             raise AssertionError(f"xl create failed: {done.stderr[:300]} {self.dm_log()[-300:]}")
         self.domid = int(run("xl", "domid", self.name))
@@ -321,7 +334,7 @@ class Guest:
     # the console: one line "ID COMMAND" in; "@lend begin ID", output, "@lend end ID CODE" out
 
     def _until(self, regex, timeout):
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * PATIENCE
         look = time.monotonic() + 10        # asking xl is expensive here
         while True:
             found = regex.search(self.pending)
@@ -373,7 +386,7 @@ class Guest:
     def qmp(self, command, **arguments):
         import socket
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
-            sock.settimeout(20)
+            sock.settimeout(20 * PATIENCE)
             sock.connect(self.qmp_path)
             with sock.makefile("rw", encoding="utf-8") as pipe:
                 json.loads(pipe.readline())

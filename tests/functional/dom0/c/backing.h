@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Kinds of memory to lend, by name; used by lend_serve.  Each comes as a descriptor (-1: anonymous), what to map it with, and
+ * Kinds of memory to lend, by name; used by lend_serve and lend_inject.  Each comes as a descriptor (-1: anonymous), what to map it with, and
  * for some a second descriptor: that of the memfd behind a udmabuf.
  */
 #ifndef BACKING_H
@@ -179,19 +179,19 @@ static int bed_map(struct bed *b, const char *kind)
 }
 
 /* A way to the memory for as long as a command takes: the mapping, or one for the moment. */
-static char *bed_at(struct bed *b)
+static inline char *bed_at(struct bed *b)
 {
     return b->mem ?: mmap(NULL, b->len, b->prot, MAP_SHARED, b->file, b->offset);
 }
 
-static void bed_done(struct bed *b, char *at)
+static inline void bed_done(struct bed *b, char *at)
 {
     if (!b->mem)
         munmap(at, b->len);
 }
 
 /* Another description of the same file, so that nothing depends on the one we keep. A DRM buffer belongs to its description. */
-static int reopened(int file)
+static inline int reopened(int file)
 {
     struct stat st;
     char path[40];

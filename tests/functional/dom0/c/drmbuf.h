@@ -79,7 +79,7 @@ static int drm_more(struct drm *d)
 }
 
 /* On the screen: pinned in video memory until another one is. */
-static int drm_show(struct drm *d, unsigned i)
+static inline int drm_show(struct drm *d, unsigned i)
 {
     struct drm_mode_crtc c = {
         .set_connectors_ptr = (uintptr_t)&d->connector, .count_connectors = 1, .crtc_id = d->crtc, .mode_valid = 1,
@@ -111,7 +111,7 @@ static int drm_open(struct drm *d, const char *path, size_t len)
  * How many of @n numbers from @value on begin a page of the file, a BAR of @pages pages: what is in video memory shows there, too.
  * (The page map does not tell of such pages.)
  */
-static int drm_find_words(const char *path, unsigned long pages, uint64_t value, unsigned long n)
+static inline int drm_find_words(const char *path, unsigned long pages, uint64_t value, unsigned long n)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC), found = 0;
     char *bar = mmap(NULL, pages * PAGE, PROT_READ, MAP_SHARED, fd, 0);

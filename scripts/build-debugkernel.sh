@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds dom0's kernel for the lane torture: Debian's source of the version that is in the build root, our series (the driver built
+# in), configs/debugkernel.config; and an initrd without modules. Runs in the build root; $1 is where the result goes.
+set -eu
+. "$TOP/scripts/common.sh"
+. "$TOP/scripts/initrd.sh"
+. "$TOP/scripts/source.sh"
+. "$TOP/scripts/overlay.sh"
+
+dest=$1
+work=$LEND_CACHE/work/debugkernel
+config=$TOP/configs/debugkernel.config
+package=linux-source-$(echo "$KVER" | cut -d. -f1,2)
+version=$(apt-cache madison "$package" | awk '{ print $3 }' | grep "^${KVER%%[+-]*}-" | head -n 1)
+[ -n "$version" ] || die "the mirror has no $package for $KVER; './lend clean root' fetches a newer kernel"
+
+# a tree anew when Debian's or the patches are; else only files that differ, so that make rebuilds no more than it must
+key=$package-$version-$(cd "$TOP" && cat linux-patches/*.patch | sha256sum | cut -c1-16)
+if [ "$(cat "$work/src/.key" 2>/dev/null)" != "$key" ]; then
+    rm -rf "$work/src" "$work/deb"; mkdir -p "$work/src" "$work/deb"
+    ( cd "$work/deb" && apt-get -q -o APT::Sandbox::User=root download "$package=$version" )
+    dpkg-deb --fsys-tarfile "$work"/deb/*.deb | tar -xO --wildcards './usr/src/linux-source-*.tar.xz' | xz -dc |
+        tar -x --strip-components=1 --no-same-owner -C "$work/src"
+    overlay_linux "$work/src"
+    # gntdev has a lock that it takes in mmap(), and holds while it copies to user memory (xenstored does both): lockdep is right to
+    # object, and then looks at nothing any more
+    sed -i 's/^\tmutex_init(&priv->lock);$/&\n\tlockdep_set_novalidate_class(\&priv->lock);/' "$work/src/drivers/xen/gntdev.c"
+    grep -q lockdep_set_novalidate_class "$work/src/drivers/xen/gntdev.c" || die "gntdev.c is not what it was"
+    rm -rf "$work/deb"
+    echo "$key" >"$work/src/.key"
+fi
+rsync -a --checksum "$TOP/linux/" "$work/src/"
+
+# xen_prepare_pvh() is C that runs before KASAN is set up; Linux forgets that of what it calls (as of 6.12)
+early="$(printf "KASAN_SANITIZE_%s.o=n " enlighten enlighten_pvh vga common static_call string)"
+# shellcheck disable=SC2086
+make_() { nice make -C "$work/src" O="$work/build" ARCH=x86_64 KBUILD_BUILD_USER=xen-lend KBUILD_BUILD_HOST=xen-lend $early "$@"; }
+make_ KCONFIG_ALLCONFIG="$config" allnoconfig
+grep CONFIG_ "$config" | while read -r line; do
+    grep -qxF "$line" "$work/build/.config" || die "Linux' configuration does not take $line"
+done
+make_ -j"$LEND_JOBS" bzImage
+cp "$work/build/arch/x86/boot/bzImage" "$dest/vmlinuz"
+cp "$work/build/.config" "$work/build/System.map" "$dest/"
+initrd_tree "$dest/initrd" "$TOP/images/dom0/initrd-init"
+initrd_pack "$dest/initrd" "$dest/initrd.gz"
+rm -rf "$dest/initrd"
