@@ -17,41 +17,45 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import tcg                                              # noqa: E402
+from bochs import Bochs                                 # noqa: E402
 from machine import Machine, MachineDied, end_with_parent, parts_from_environment     # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def discover(lane):
-    """[(module.test, limit, cases, wants a PVH dom0)] without importing: the modules only run in dom0."""
+    """[(module.test, limit, cases, kind of machine)] without importing: the modules only run in dom0. The kind is "" for the usual one,
+    "pvh" by the decorator of that name, or what the module calls MACHINE."""
     found = []
     for path in sorted(glob.glob(f"{HERE}/dom0/{'test' if lane == 'functional' else lane}_*.py")):
         module = os.path.basename(path)[:-3]
         with open(path, encoding="utf-8") as source:
-            tables = {}
+            tables, machine = {}, ""
             for node in ast.parse(source.read()).body:
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and isinstance(node.targets[0], ast.Name):
                     tables[node.targets[0].id] = node.value.keys
+                if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "MACHINE":
+                    machine = ast.literal_eval(node.value)
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                    limit, cases, pvh = 90, [], False
+                    limit, cases, kind = 90, [], machine
                     for mark in node.decorator_list:
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
                             limit = ast.literal_eval(mark.args[0])
-                        pvh = pvh or getattr(mark, "id", "") == "pvh"
+                        kind = "pvh" if getattr(mark, "id", "") == "pvh" else kind
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "cases":
                             for arg in mark.args:       # names, or *TABLE for the keys of a table of the module
                                 keys = tables[arg.value.id] if isinstance(arg, ast.Starred) else [arg]
                                 cases += map(ast.literal_eval, keys)
-                    found.append((f"{module}.{node.name}", limit, cases, pvh))
+                    found.append((f"{module}.{node.name}", limit, cases, kind))
     return sorted(found, key=lambda test: test[3])
 
 
 def select(lane, patterns):
     """What the pattern wants of it: a test with cases runs with those of them whose names match."""
-    for name, limit, cases, pvh in discover(lane):
+    for name, limit, cases, kind in discover(lane):
         wanted = [case for case in cases if matches(f"{name}.{case}", patterns)]
         if wanted or (not cases and matches(name, patterns)):
-            yield name, limit, wanted, pvh
+            yield name, limit, wanted, kind
 
 
 def answer(machine, question):
@@ -93,7 +97,7 @@ def power_cut(machine, file, acks, on_note):
 def run_one(machine, what, name, limit, on_note, on_case=None):
     """(result, reason, output) of one test or command."""
     machine.send({"do": what, "what": name, "timeout": limit})
-    end = time.time() + limit + 90
+    end = time.time() + (limit + 90) * machine.PATIENCE
     result, reason = None, ""
     doom, acks = None, []       # when and for what to kill the machine
     while time.time() < end:
@@ -146,9 +150,9 @@ class Lane:
     DEATHS = 3
     REPEATS = 2             # of tests that the emulator has spoilt
 
-    def __init__(self, options, pvh=False):
+    def __init__(self, options, kind=""):
         self.name, self.dir = options.lane, options.dir
-        self.xen_args, self.cpus, self.pvh = options.xen_args, options.cpus, pvh
+        self.xen_args, self.cpus, self.kind = options.xen_args, options.cpus, kind
         self.parts = parts_from_environment()
         self.counts = {"pass": 0, "fail": 0, "skip": 0}
         self.machine = self.trouble = None
@@ -165,7 +169,11 @@ class Lane:
         self.boots += 1
         started = time.time()
         self.end()
-        self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.pvh)
+        emulator, _, model = self.kind.partition(":")
+        if emulator == "bochs":
+            self.machine = Bochs(self.parts, where, model, xen_args=self.xen_args, cpus=self.cpus)
+        else:
+            self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=emulator == "pvh")
         self.machine.start()
         try:
             self.machine.wait_ready()
@@ -259,7 +267,7 @@ def arguments():
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
     parser.add_argument("--cpus", type=int, default=2, help="of the emulated machine")
-    parser.add_argument("--pvh", action="store_true", help="a PVH dom0")
+    parser.add_argument("--machine", default="", help='of --shell: "pvh" for a PVH dom0, "bochs:MODEL" for the processor in Bochs')
     return parser.parse_args()
 
 
@@ -271,7 +279,7 @@ def main():
             for case in cases or [None]:
                 print(shown(name, case))
         return 0
-    lane = Lane(options, pvh=options.pvh or bool(tests) and tests[0][3])
+    lane = Lane(options, kind=tests[0][3] if tests else options.machine)
     if not tests and not options.shell and not options.demo:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
@@ -286,10 +294,10 @@ def main():
         if options.shell:
             return shell(lane, options)
         print(f"   dom0 is up after {booted:.0f} s; logs in {lane.dir}", flush=True)
-        for name, limit, cases, wants_pvh in tests:
-            if wants_pvh and not lane.pvh:
-                lane.pvh = True
-                lane.boot()
+        for name, limit, cases, kind in tests:
+            if kind != lane.kind:
+                lane.kind = kind
+                print(f"   another machine ({kind}): dom0 is up after {lane.boot():.0f} s", flush=True)
             lane.test(name, limit, cases)
     finally:
         lane.end()
@@ -318,8 +326,8 @@ def shell(lane, options):
 
 
 def shown(name, case=None):
-    """test_module.test_name as module.name, and the case"""
-    return ".".join(part.removeprefix("test_") for part in name.split(".")) + (f".{case}" if case else "")
+    """test_module.test_name (or ept_module.test_name) as module.name, and the case"""
+    return ".".join(part.removeprefix("test_").removeprefix("ept_") for part in name.split(".")) + (f".{case}" if case else "")
 
 
 def matches(name, patterns):
