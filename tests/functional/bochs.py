@@ -49,7 +49,7 @@ sound: waveoutdrv=dummy
 # by multiboot 1: with 2, GRUB would change to a graphics mode, which the display cannot show
 GRUB = """\
 set timeout=0
-multiboot /boot/xen placeholder {xen} no-real-mode edd=off
+multiboot /boot/xen placeholder {xen} no-real-mode edd=off conring_size=1M
 module /boot/vmlinuz placeholder {linux}
 module /boot/initrd
 boot
