@@ -49,7 +49,7 @@ sound: waveoutdrv=dummy
 # by multiboot 1: with 2, GRUB would change to a graphics mode, which the display cannot show
 GRUB = """\
 set timeout=0
-multiboot /boot/xen placeholder {xen} no-real-mode edd=off conring_size=1M
+multiboot /boot/xen placeholder {xen} no-real-mode edd=off conring_size=1M serial_tx_buffer=4M
 module /boot/vmlinuz placeholder {linux}
 module /boot/initrd
 boot
@@ -59,7 +59,7 @@ boot
 class Bochs(Machine):
     PATIENCE = 8        # a time limit of dom0's, in seconds of ours
 
-    def __init__(self, parts, run_dir, model="corei7_haswell_4770", mode="agent", memory=1536, dom0_mem=640, cpus=1, xen_args=""):
+    def __init__(self, parts, run_dir, model, cpus, mode="agent", memory=1536, dom0_mem=640, xen_args=""):
         self._prepare(run_dir)
         dom0 = parts["dom0"]
         self.server = socket.create_server(("127.0.0.1", 0))

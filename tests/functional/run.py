@@ -169,11 +169,11 @@ class Lane:
         self.boots += 1
         started = time.time()
         self.end()
-        emulator, _, model = self.kind.partition(":")
-        if emulator == "bochs":
-            self.machine = Bochs(self.parts, where, model, xen_args=self.xen_args, cpus=self.cpus)
+        if self.kind.startswith("bochs:"):
+            _, model, cpus = self.kind.split(":")
+            self.machine = Bochs(self.parts, where, model, int(cpus), xen_args=self.xen_args)
         else:
-            self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=emulator == "pvh")
+            self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.kind == "pvh")
         self.machine.start()
         try:
             self.machine.wait_ready()
@@ -267,7 +267,7 @@ def arguments():
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
     parser.add_argument("--cpus", type=int, default=2, help="of the emulated machine")
-    parser.add_argument("--machine", default="", help='of --shell: "pvh" for a PVH dom0, "bochs:MODEL" for the processor in Bochs')
+    parser.add_argument("--machine", default="", help='of --shell: "pvh" for a PVH dom0, "bochs:MODEL:CPUS" for Bochs')
     return parser.parse_args()
 
 

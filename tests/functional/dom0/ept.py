@@ -97,7 +97,7 @@ def device_memory(options, kind):
         assert guest.must(f"state read {GFN + 7:#x} 1") == "1007"
         server.do("remap 8 16")
         server.do("fill 8 16 0x70000")
-        assert guest.must(f"state read {GFN + 9:#x} 1") == "70001"
+        assert guest.must(f"state read {GFN + 9:#x} 1") == "70009"
     no_kernel_complaints()
 
 

@@ -9,7 +9,7 @@ import torture
 from lendlab import case, cases, limit
 from lendvmm import GFN, Bench, Ring0, Server
 
-MACHINE = "bochs:corei7_haswell_4770"
+MACHINE = "bochs:corei7_haswell_4770:1"
 
 
 def test_machine():
@@ -75,9 +75,9 @@ def test_machine_check():
         assert guest.must(f"state read {GFN + 7:#x} 1") == "1007"
 
 
-@limit(400)
+@limit(200)
 def test_stale_access():
-    assert torture.stale_access(10 ** 9, 120, vcpus=2)["revocations"] > 100
+    assert torture.stale_access(10 ** 9, 30, vcpus=2)["revocations"] > 100
 
 
 CORE = {
