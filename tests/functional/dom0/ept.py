@@ -101,6 +101,50 @@ def device_memory(options, kind):
     no_kernel_complaints()
 
 
+def recomputed():
+    """A guest that has access to some device changes its MTRRs, and Xen finds all memory types anew, at the next access."""
+    pages = 2 * SUPER
+    with Ring0(extra='ioports = [ "2f8" ]') as guest, Server(guest.domid) as server, Server(guest.domid, GFN + pages) as other:
+        server.do(f"lease dev={video_memory()} {pages} wc")
+        server.do(f"fill 0 {pages} 0x1000")
+        other.do("lease memfd 16")
+        other.do("fill 0 16 0x9000")
+        places = GFN, GFN + SUPER, GFN + pages + 3
+        words = [guest.must(f"state read {gfn:#x} 1") for gfn in places]
+        before = entries(guest.domid, GFN, pages + 16)
+        assert before[places[1]] == (9, before[GFN][1], "WC") and before[places[2]] == (0, "rwx", "WB!"), before
+        guest.must(f"state mtrr {GFN:#x}")
+        assert any("?" in kind for _, _, kind in entries(guest.domid, GFN, pages + 16).values()), "nothing is to be found anew"
+        assert [guest.must(f"state read {gfn:#x} 1") for gfn in places] == words
+        assert entries(guest.domid, GFN, pages + 16) == before
+        guest.must(f"state mtrr {GFN:#x}")
+        server.do("munmap 8 16")
+        server.do("remap 8 16")
+        other.do("ro 3 1")
+        other.do("rw 3 1")
+        assert [guest.must(f"state read {gfn:#x} 1") for gfn in places] == words
+    no_kernel_complaints()
+
+
+def gigabytes():
+    """A lease of 2 GiB is two entries; one page of it, two tables. Revoked and ended as a whole."""
+    pages = 2 << 18
+    with Ring0() as guest, Server(guest.domid) as server:
+        server.do(f"lease memfd {pages}")
+        assert entries(guest.domid, GFN, pages) == {GFN: (18, "", "UC"), GFN + (1 << 18): (18, "", "UC")}
+        server.do("fill 300000 1 0x5")
+        assert guest.must(f"state read {GFN + 300000:#x} 1") == f"{300005:x}"
+        seen = entries(guest.domid, GFN, pages)
+        assert seen[GFN] == (18, "", "UC") and seen[GFN + 300000] == (0, "rwx", "WB!"), seen[GFN]
+        assert len(seen) == 1 + 511 + 512, len(seen)
+        server.do(f"punch 0 {pages}")
+        assert server.stats()["installed"] == 0, server.stats()
+        assert guest.must(f"state read {GFN + 300000:#x} 1") == "0"
+        server.do("unlease")
+        assert not entries(guest.domid, GFN, pages)
+    no_kernel_complaints()
+
+
 def ram(options, rights):
     """Dom0's RAM: write-back, whatever the guest's PAT says."""
     with Ring0() as guest, Server(guest.domid) as server:

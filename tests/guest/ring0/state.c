@@ -9,6 +9,7 @@
  *   state ro GFN          a write to a read-only lease
  *   state read GFN N      first words of N pages
  *   state code GFN        code in the page is executed
+ *   state mtrr GFN        the MTRRs are switched, and back
  */
 #include "ring0.h"
 
@@ -162,6 +163,11 @@ int state(int argc, char **argv)
     } else if (!strcmp(argv[1], "code")) {
         bad += judge("code", attempt(code, gfn << 12), 42);
         print("1..%u\n", count);
+    } else if (!strcmp(argv[1], "mtrr")) {
+        uint64_t old = rdmsr(0x2ff);
+
+        wrmsr(0x2ff, old ^ 0x800);
+        wrmsr(0x2ff, old);
     } else if (!strcmp(argv[1], "ro")) {
         bad += judge("written to where it is read-only", attempt(write, gfn << 12), 0);
         print("1..%u\n", count);
