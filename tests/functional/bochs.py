@@ -46,10 +46,11 @@ speaker: enabled=0
 sound: waveoutdrv=dummy
 """
 
-# by multiboot 1: with 2, GRUB would change to a graphics mode, which the display cannot show
+# By multiboot 1: with 2, GRUB would change to a graphics mode, which the display cannot show. Without posted interrupts: Bochs
+# refuses a descriptor of theirs that is not aligned to a page, and processors want 64 bytes.
 GRUB = """\
 set timeout=0
-multiboot /boot/xen placeholder {xen} no-real-mode edd=off conring_size=1M serial_tx_buffer=4M
+multiboot /boot/xen placeholder {xen} no-real-mode edd=off apicv=no conring_size=1M serial_tx_buffer=4M
 module /boot/vmlinuz placeholder {linux}
 module /boot/initrd
 boot
