@@ -21,7 +21,7 @@ echo dom0 >"$tree/etc/hostname"
 size=$(($(du -sm "$tree" | cut -f1) + 400))
 mke2fs -q -t ext4 -L dom0 -O ^has_journal -E lazy_itable_init=1,root_owner=0:0 -d "$tree" "$dest/dom0.img" "${size}M"
 
-initrd_tree "$dest/initrd" "$TOP/images/dom0/initrd-init" virtio_pci virtio_blk ext4
+initrd_tree "$dest/initrd" "$TOP/images/dom0/initrd-init" virtio_pci virtio_blk ata_piix sd_mod e1000 ext4
 initrd_pack "$dest/initrd" "$dest/initrd.gz"
 cp "/opt/linux/boot/vmlinuz-$KVER" "$dest/vmlinuz"
 rm -rf "$tree" "$dest/initrd"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The emulated machine: our QEMU's TCG emulates an AMD machine with SVM and nested paging, on which Xen boots.
 
-Runs in the build root (run.py and shell.py use it); the disks are
-  vda  the dom0 image, changes thrown away
-  vdb  the payload, read-only: what is ours
-  vdc  a scratch ext4, new for each run, left behind for a look from outside
-The test agent in dom0 talks over a virtio-serial port, one JSON object per line."""
+Runs in the build root (run.py and shell.py use it); the disks, by label:
+  dom0     the dom0 image, changes thrown away
+  lend     the payload, read-only: what is ours
+  scratch  an ext4, new for each run, left behind for a look from outside
+The test agent in dom0 talks over a virtio-serial port, one JSON object per line. Another machine is in bochs.py."""
 
 import ctypes
 import json
@@ -41,23 +41,21 @@ def replay(image):
 
 
 class Machine:
+    PATIENCE = 1        # how many seconds a second of dom0's may take
+    interactive = False
+
     def __init__(self, parts, run_dir, mode="agent", memory=4096, dom0_mem=1536, cpus=2,
                  xen_args="", interactive=False, pvh=False, debug=False):
-        self.dir = run_dir
+        self._prepare(run_dir)
         self.interactive = interactive
-        os.makedirs(run_dir, exist_ok=True)
-        self.scratch = os.path.join(run_dir, "scratch.img")
-        subprocess.run(["truncate", "-s", "1G", self.scratch], check=True)
-        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "scratch", self.scratch], check=True)
-        self.serial = os.path.join(run_dir, "console.log")
+        self.ready_within = 400 if debug else 120
         self.socket_path = os.path.join(run_dir, "agent.sock")
-        self.messages = queue.Queue()
-        self.trouble = None
         qemu, dom0, xen, payload = (parts[p] for p in ("qemu", "dom0", "xen", "payload"))
         # a kernel that checks itself; its shadow memory needs room, and a PV kernel cannot have any (KASAN)
         kernel = dom0
         if debug:
             kernel, pvh, memory, dom0_mem = parts["debugkernel"], True, memory + 1024, dom0_mem + 1024
+        mode += " lend_alone"
         # a PVH dom0 has addresses of its own: devices reach its memory through the IOMMU
         # and Linux can make believe that it has several nodes
         if pvh:
@@ -71,10 +69,8 @@ class Machine:
             "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "EPYC,+svm,+npt,-monitor,-rdtscp",
             "-smp", str(cpus), "-m", str(memory), "-display", "none", "-nodefaults", "-no-reboot",
             "-kernel", xen + "/xen",
-            "-append", f"console=com1 com1=115200,8n1 dom0_mem={dom0_mem}M,max:{dom0_mem}M dom0_max_vcpus=1 "
-                       f"loglvl=all guest_loglvl=warning noreboot spec-ctrl=no xpti=no argo=yes {xen_args}",
-            # iomem=relaxed: a test looks into video memory that has a driver
-            "-initrd", f"{kernel}/vmlinuz console=hvc0 panic=1 loglevel=5 mitigations=off iomem=relaxed lend={mode},{kernel}/initrd.gz",
+            "-append", self.xen_line(dom0_mem, xen_args),
+            "-initrd", f"{kernel}/vmlinuz {self.linux_line(mode)},{kernel}/initrd.gz",
             *iommu,
             "-drive", disk.format(dom0 + "/dom0.img", "vda", "snapshot=on"),
             "-device", "virtio-blk-pci,drive=vda" + via,
@@ -95,12 +91,40 @@ class Machine:
         else:
             self.argv += ["-chardev", f"file,id=com1,path={self.serial}", "-serial", "chardev:com1"]
 
+    def _prepare(self, run_dir):
+        self.dir = run_dir
+        os.makedirs(run_dir, exist_ok=True)
+        self.scratch = os.path.join(run_dir, "scratch.img")
+        subprocess.run(["truncate", "-s", "1G", self.scratch], check=True)
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "scratch", self.scratch], check=True)
+        self.serial = os.path.join(run_dir, "console.log")
+        self.messages = queue.Queue()
+        self.trouble = self.sock = None
+
+    @staticmethod
+    def xen_line(dom0_mem, args):
+        return f"console=com1 com1=115200,8n1 dom0_mem={dom0_mem}M,max:{dom0_mem}M dom0_max_vcpus=1 " \
+               f"loglvl=all guest_loglvl=warning noreboot spec-ctrl=no xpti=no argo=yes {args}"
+
+    @staticmethod
+    def linux_line(mode):
+        # iomem=relaxed: a test looks into video memory that has a driver
+        return f"console=hvc0 panic=1 loglevel=5 mitigations=off iomem=relaxed lend={mode}"
+
     # ---- life ----
 
     def start(self):
-        for old in (self.socket_path, self.serial):
-            if os.path.exists(old):
-                os.unlink(old)
+        if os.path.exists(self.serial):
+            os.unlink(self.serial)
+        self._start_process()
+        if self.interactive:
+            return
+        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    def _start_process(self):
+        if os.path.exists(self.socket_path):
+            os.unlink(self.socket_path)
         env = dict(os.environ, TMPDIR=self.dir)
         if self.interactive:
             self.process = subprocess.Popen(self.argv, env=env, preexec_fn=end_with_parent)
@@ -110,8 +134,6 @@ class Machine:
             log.flush()
             self.process = subprocess.Popen(self.argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             preexec_fn=end_with_parent)
-        threading.Thread(target=self._watch, daemon=True).start()
-        threading.Thread(target=self._receive, daemon=True).start()
 
     def kill(self):
         if self.process.poll() is None:
@@ -120,25 +142,31 @@ class Machine:
 
     def power_off(self, timeout=30):
         try:
-            self.send({"do": "poweroff"})
-            self.process.wait(timeout)
+            if self.sock:
+                self.send({"do": "poweroff"})
+                self.process.wait(timeout)
         except (OSError, subprocess.TimeoutExpired):
             pass
         self.kill()
 
     # ---- the agent ----
 
-    def _receive(self):
+    def _wire(self):
+        """A socket that leads to the agent; None if there is no machine any more."""
         sock = socket.socket(socket.AF_UNIX)
-        while True:
+        while self.process.poll() is None:
             try:
                 sock.connect(self.socket_path)
-                break
+                return sock
             except OSError:
-                if self.process.poll() is not None:
-                    self.messages.put(None)
-                    return
                 time.sleep(0.1)
+        return None
+
+    def _receive(self):
+        sock = self._wire()
+        if not sock:
+            self.messages.put(None)
+            return
         self.sock = sock
         pending = b""
         while True:
@@ -210,7 +238,8 @@ class Machine:
                 return message
         return None
 
-    def wait_ready(self, timeout=120):
+    def wait_ready(self, timeout=None):
+        timeout = timeout or self.ready_within
         end = time.time() + timeout
         while time.time() < end:
             message = self.receive(max(0.1, end - time.time()))

@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import tcg                                              # noqa: E402
+from bochs import Bochs                                 # noqa: E402
 from machine import Machine, MachineDied, end_with_parent, parts_from_environment     # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -27,17 +28,20 @@ def torture_seconds():
 
 
 def discover(lane):
-    """[(module.test, limit, cases, kind of dom0)] without importing: the modules only run in dom0."""
+    """[(module.test, limit, cases, kind of machine)] without importing: the modules only run in dom0. The kind is "" for the usual one,
+    "pvh" or "debug" by the decorator of that name, or what the module calls MACHINE."""
     found = []
     for path in sorted(glob.glob(f"{HERE}/dom0/{'test' if lane == 'functional' else lane}_*.py")):
         module = os.path.basename(path)[:-3]
         with open(path, encoding="utf-8") as source:
-            tables = {}
+            tables, machine = {}, ""
             for node in ast.parse(source.read()).body:
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and isinstance(node.targets[0], ast.Name):
                     tables[node.targets[0].id] = node.value.keys
+                if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "MACHINE":
+                    machine = ast.literal_eval(node.value)
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                    limit, cases, kind, timed = 90, [], "", False
+                    limit, cases, kind, timed = 90, [], machine, False
                     for mark in node.decorator_list:
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
                             limit = ast.literal_eval(mark.args[0])
@@ -102,7 +106,7 @@ def power_cut(machine, doom, acks, on_note):
 def run_one(machine, what, name, limit, on_note, on_case=None):
     """(result, reason, output) of one test or command."""
     machine.send({"do": what, "what": name, "timeout": limit})
-    end = time.time() + limit + 90
+    end = time.time() + (limit + 90) * machine.PATIENCE
     result, reason = None, ""
     doom, acks = None, []       # when and for what to kill the machine
     while time.time() < end:
@@ -157,7 +161,7 @@ class Lane:
     DEATHS = 3
     REPEATS = 2             # of tests that the emulator has spoilt
 
-    def __init__(self, options, kind):
+    def __init__(self, options, kind=""):
         self.name, self.dir = options.lane, options.dir
         self.xen_args, self.cpus, self.kind = options.xen_args, options.cpus, kind
         self.parts = parts_from_environment()
@@ -176,11 +180,15 @@ class Lane:
         self.boots += 1
         started = time.time()
         self.end()
-        self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.kind == "pvh",
-                               debug=self.kind == "debug")
+        if self.kind.startswith("bochs:"):
+            _, model, cpus = self.kind.split(":")
+            self.machine = Bochs(self.parts, where, model, int(cpus), xen_args=self.xen_args)
+        else:
+            self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.kind == "pvh",
+                                   debug=self.kind == "debug")
         self.machine.start()
         try:
-            self.machine.wait_ready(400 if self.kind == "debug" else 120)
+            self.machine.wait_ready()
             self.trouble = None
         except MachineDied as error:
             self.trouble = str(error)
@@ -271,7 +279,8 @@ def arguments():
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen-args", default="")
     parser.add_argument("--cpus", type=int, default=2, help="of the emulated machine")
-    parser.add_argument("--dom0", choices=("", "pvh", "debug"), default="", help="a PVH dom0, or one with the debug kernel")
+    parser.add_argument("--machine", default="",
+                        help='of --shell: "pvh" for a PVH dom0, "debug" for the debug kernel, "bochs:MODEL:CPUS" for Bochs')
     return parser.parse_args()
 
 
@@ -283,7 +292,7 @@ def main():
             for case in cases or [None]:
                 print(shown(name, case))
         return 0
-    lane = Lane(options, options.dom0 or (tests[0][3] if tests else ""))
+    lane = Lane(options, kind=tests[0][3] if tests else options.machine)
     if not tests and not options.shell and not options.demo:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
@@ -299,9 +308,9 @@ def main():
             return shell(lane, options)
         print(f"   dom0 is up after {booted:.0f} s; logs in {lane.dir}", flush=True)
         for name, limit, cases, kind in tests:
-            if kind and kind != lane.kind:
+            if kind != lane.kind:
                 lane.kind = kind
-                lane.boot()
+                print(f"   another machine ({kind}): dom0 is up after {lane.boot():.0f} s", flush=True)
             lane.test(name, limit, cases)
     finally:
         lane.end()
@@ -330,8 +339,8 @@ def shell(lane, options):
 
 
 def shown(name, case=None):
-    """test_module.test_name as module.name, and the case"""
-    return ".".join(part.removeprefix("test_") for part in name.split(".")) + (f".{case}" if case else "")
+    """test_module.test_name (or ept_module.test_name) as module.name, and the case"""
+    return ".".join(part.removeprefix("test_").removeprefix("ept_") for part in name.split(".")) + (f".{case}" if case else "")
 
 
 def matches(name, patterns):

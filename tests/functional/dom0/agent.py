@@ -5,7 +5,9 @@ time, each in a child process that is killed when its time is over; sends result
 import glob
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +18,11 @@ LOGS = ("/var/log/xen/*", "/var/log/xen/console/*")
 
 
 def find_port():
+    """A descriptor for talking to the host: a virtio-serial port, or a connection to the address in the kernel's command line."""
+    with open("/proc/cmdline", encoding="utf-8") as line:
+        wire = re.search(r" lend_wire=(\S+):(\d+)", line.read())
+    if wire:
+        return socket.create_connection((wire[1], int(wire[2]))).detach()
     for _ in range(100):
         for name in glob.glob("/sys/class/virtio-ports/*/name"):
             if open(name).read().strip() == "lend.agent":

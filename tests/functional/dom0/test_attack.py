@@ -108,6 +108,25 @@ def test_bystander():
         note(f"the bystander is d{other.domid}")
 
 
+@contextlib.contextmanager
+def superpage():
+    """A borrower that has 2 MiB from a lender that is a guest: its memory comes in pieces of that size, as that of dom0 does not."""
+    with nothing_left(), Ring0() as guest, Ring0("lender") as lender:
+        run(program("lend_attack"), str(guest.domid), "0", "target", str(lender.domid))
+        lender.tap(f"super {guest.domid} {GFN:#x}")
+        yield guest
+
+
+@limit(120)
+def test_code_in_superpage():
+    """Where superpages are not executable (Intel, XSA-304), Xen splits the one that code is in."""
+    with superpage() as guest:
+        assert set(guest.must(f"state read {GFN:#x} 512").split()) == {"0"}
+        guest.tap(f"state code {GFN + 7:#x}")
+        assert guest.must(f"state read {GFN + 6:#x} 3").split()[::2] == ["0", "0"]
+        assert "512 of 512 pages installed" in xen_log("B")
+
+
 @limit(240)
 def test_borrower_dma():
     """An emulated device is told to do DMA with lent frames."""

@@ -5,6 +5,7 @@
  *   lend DOMID GFN OTHER...   the device model of DOMID (by XEN_DOMCTL_set_target); OTHER is a domain it has no right to,
  *                             and that has granted it reference 20, as has the borrower
  *   bystand DOMID GFN         no right to anything
+ *   super DOMID GFN           lends 2 MiB in one piece, all zeros, and leaves it at that
  */
 #include "ring0.h"
 
@@ -124,6 +125,24 @@ static long reservation(unsigned what, unsigned long gfn)
 
     set_xen_guest_handle(op.extent_start, &frame);
     return hypercall(__HYPERVISOR_memory_op, what, (unsigned long)&op, 0, 0, 0);
+}
+
+int super(int argc, char **argv)
+{
+    unsigned domid = argc > 1 ? number(argv[1]) : 0;
+    struct xen_dm_op_create_ioreq_server s = {};
+    struct lend_create c = { argc > 2 ? number(argv[2]) : 0, 512, 0, 0, LEND_WB };
+    static uint64_t frames[512];
+
+    for (unsigned i = 0; i < 512; i++)
+        frames[i] = (SPARE_GFN + i) | FRAME_WRITE;
+    memset(AT(SPARE_GFN), 0, 512 * PAGE);
+    check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s), NULL, 0), 0, "an ioreq server of its own");
+    c.ioserv = s.id;
+    check(lend_create(domid, &c), 0, "a lease of 512 pages");
+    check(lend_install(domid, c.id, 0, c.generation, frames, 512), 0, "installed");
+    check(lend_done, 512, "all of them");
+    return result();
 }
 
 /* One page stays lent for whoever wants to look from the borrower's side: "lend keep". */

@@ -222,7 +222,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    { "borrow", borrow }, { "state", state }, { "lend", lend }, { "bystand", bystand }, { "hammer", hammer },
+    { "borrow", borrow }, { "state", state }, { "lend", lend }, { "bystand", bystand }, { "super", super },
+    { "hammer", hammer },
 };
 
 static int command(char *line)

@@ -79,6 +79,7 @@ int borrow(int argc, char **argv);
 int state(int argc, char **argv);
 int lend(int argc, char **argv);
 int bystand(int argc, char **argv);
+int super(int argc, char **argv);
 int hammer(int argc, char **argv);
 
 #endif

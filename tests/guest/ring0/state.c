@@ -4,9 +4,12 @@
  *
  *   state prepare GFN     fill in the tables; the lender then revokes them
  *   state use GFN         use them
- *   state gone GFN        an access to a page that cannot be had
+ *   state gone GFN [CODE] an access to a page that cannot be had; CODE is the machine check's, where the processor gives one
+ *   state fetch GFN [CODE] the same by executing it
  *   state ro GFN          a write to a read-only lease
  *   state read GFN N      first words of N pages
+ *   state code GFN        code in the page is executed
+ *   state mtrr GFN        the MTRRs are switched, and back
  */
 #include "ring0.h"
 
@@ -104,6 +107,26 @@ static long write(unsigned long at)
     return *(volatile uint64_t *)at == old ? 0 : -1;
 }
 
+static long code(unsigned long at)
+{
+    static const uint8_t forty_two[] = { 0xb8, 42, 0, 0, 0, 0xc3 };     /* mov $42, %eax; ret */
+
+    memcpy((void *)at, forty_two, sizeof(forty_two));
+    return ((long (*)(void))at)();
+}
+
+/* Of the bank that says anything. */
+static long mca_code(void)
+{
+    for (unsigned bank = 0; bank < 2; bank++) {
+        uint64_t status = rdmsr(0x401 + 4 * bank);
+
+        if (status >> 63)
+            return status & 0xffff;
+    }
+    return 0;
+}
+
 static unsigned count;
 
 static unsigned judge(const char *name, long got, long want)
@@ -128,11 +151,23 @@ int state(int argc, char **argv)
         bad += judge("stack", attempt(stack, gfn), 77);
         bad += judge("interrupt descriptor table, task state and its stack", attempt(exceptions, gfn), 1);
         print("1..%u\n", count);
-    } else if (!strcmp(argv[1], "gone")) {
-        bad += judge("a page that cannot be had", attempt(read, gfn << 12), -1018);
+    } else if (!strcmp(argv[1], "gone") || !strcmp(argv[1], "fetch")) {
+        bool fetch = argv[1][0] == 'f';
+
+        bad += judge("a page that cannot be had", fetch ? attempt((void *)(gfn << 12), 0) : attempt(read, gfn << 12), -1018);
+        if (argc > 3)
+            bad += judge("the machine check's code", mca_code(), number(argv[3]));
         /* The guest has dealt with it. */
         wrmsr(0x17a, 0);
         print("1..%u\n", count);
+    } else if (!strcmp(argv[1], "code")) {
+        bad += judge("code", attempt(code, gfn << 12), 42);
+        print("1..%u\n", count);
+    } else if (!strcmp(argv[1], "mtrr")) {
+        uint64_t old = rdmsr(0x2ff);
+
+        wrmsr(0x2ff, old ^ 0x800);
+        wrmsr(0x2ff, old);
     } else if (!strcmp(argv[1], "ro")) {
         bad += judge("written to where it is read-only", attempt(write, gfn << 12), 0);
         print("1..%u\n", count);
