@@ -137,7 +137,7 @@ int super(int argc, char **argv)
     for (unsigned i = 0; i < 512; i++)
         frames[i] = (SPARE_GFN + i) | FRAME_WRITE;
     memset(AT(SPARE_GFN), 0, 512 * PAGE);
-    check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s), NULL, 0), 0, "an ioreq server of its own");
+    check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s)), 0, "an ioreq server of its own");
     c.ioserv = s.id;
     check(lend_create(domid, &c), 0, "a lease of 512 pages");
     check(lend_install(domid, c.id, 0, c.generation, frames, 512), 0, "installed");
