@@ -302,6 +302,31 @@ static void test_guest_memory(void)
     stop_plain();
 }
 
+/* A memory device is lent where the machine has put it, far above RAM. */
+static void test_pmem(void)
+{
+    QDict *rsp, *data;
+    uint64_t value, addr;
+
+    make_file();
+    standin_create();
+    standin_start("-object memory-backend-file,id=mem,share=on,mem-path=%s,"
+                  "size=1M -device virtio-pmem-pci,memdev=mem,addr=4", file);
+    rsp = qtest_qmp(qts, "{'execute': 'query-memory-devices'}");
+    data = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "return")));
+    g_assert_cmpstr(qdict_get_str(data, "type"), ==, "virtio-pmem");
+    data = qdict_get_qdict(data, "data");
+    addr = qdict_get_int(data, "memaddr");
+    qobject_unref(rsp);
+    g_assert_cmphex(addr, >=, 16 * GiB);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert_cmpint(vcpu_read(0, addr + 8, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(8));
+    vcpu_write(0, addr + 8, 1);
+    g_assert_cmphex(word(8), ==, 1);
+    stop_plain();
+}
+
 /* The region type, and the other ways to make RAM regions */
 
 static void start_testdev(const char *properties)
@@ -1264,6 +1289,7 @@ int main(int argc, char **argv)
     qtest_add_func("xen-lend/readonly", test_readonly);
     qtest_add_func("xen-lend/private-file", test_private_file);
     qtest_add_func("xen-lend/guest-memory", test_guest_memory);
+    qtest_add_func("xen-lend/pmem", test_pmem);
     qtest_add_func("xen-lend/many", test_many);
     qtest_add_func("xen-lend/hotplug", test_hotplug);
     qtest_add_data_func("xen-lend/backend/ram-shared",
