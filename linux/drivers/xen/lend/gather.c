@@ -139,6 +139,9 @@ static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 	};
 	struct page *page;
 
+	/* mprotect(PROT_NONE) leaves entries behind that can be followed. */
+	if (!(vma->vm_flags & VM_READ))
+		return -EFAULT;
 	if (follow_pfnmap_start(&args))
 		return -ENXIO;
 	if (write && !args.writable) {
