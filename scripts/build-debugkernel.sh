@@ -15,8 +15,8 @@ package=linux-source-$(echo "$KVER" | cut -d. -f1,2)
 version=$(apt-cache madison "$package" | awk '{ print $3 }' | grep "^${KVER%%[+-]*}-" | head -n 1)
 [ -n "$version" ] || die "the mirror has no $package for $KVER; './lend clean root' fetches a newer kernel"
 
-# a tree anew when Debian's or the patches are; else only files that differ, so that make rebuilds no more than it must
-key=$package-$version-$(cd "$TOP" && cat linux-patches/*.patch | sha256sum | cut -c1-16)
+# a tree anew when Debian's, the patches or this script are; else only files that differ, so that make rebuilds no more than it must
+key=$package-$version-$(cd "$TOP" && cat linux-patches/*.patch scripts/build-debugkernel.sh | sha256sum | cut -c1-16)
 if [ "$(cat "$work/src/.key" 2>/dev/null)" != "$key" ]; then
     rm -rf "$work/src" "$work/deb"; mkdir -p "$work/src" "$work/deb"
     ( cd "$work/deb" && apt-get -q -o APT::Sandbox::User=root download "$package=$version" )

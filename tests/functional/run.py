@@ -306,7 +306,8 @@ def main():
             return demo(lane, booted)
         if options.shell:
             return shell(lane, options)
-        print(f"   dom0 is up after {booted:.0f} s; logs in {lane.dir}", flush=True)
+        if not lane.trouble:
+            print(f"   dom0 is up after {booted:.0f} s; logs in {lane.dir}", flush=True)
         for name, limit, cases, kind in tests:
             if kind != lane.kind:
                 lane.kind = kind

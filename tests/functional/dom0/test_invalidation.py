@@ -15,7 +15,7 @@ MAPPING = {
     "munmap": (["munmap 8 16", "?8", "remap 8 16"], "memfd file="),
     "mmap_over": (["over 8 16"], "memfd anon shared file="),
     "mremap": (["exchange 8 8"], "memfd anon shared file="),
-    "mprotect_none": (["none 8 16", "?8", "rw 8 16"], "memfd anon file="),
+    "mprotect_none": (["none 8 16", "?8", "rw 8 16"], "memfd anon file= heap"),
     "mprotect_readonly": (["ro 8 16", "!readonly", "rw 8 16"], "memfd anon shared file= pfile="),
     "lenders_stores": (["fill 8 16 0xa0000"], "memfd anon shared file= pfile="),
     "soft_dirty": (["softdirty"], "anon file="),
