@@ -40,7 +40,7 @@ void lend_zero_drop(struct lend_lease *l, unsigned long first,
 int lend_zero_install(struct lend_lease *l, unsigned long i,
 		      unsigned long seq)
 {
-	struct page *page, *old;
+	struct page *page, *there, *old;
 	unsigned int done;
 	u64 frame;
 	int rc;
@@ -61,18 +61,19 @@ int lend_zero_install(struct lend_lease *l, unsigned long i,
 	}
 
 	mutex_lock(&l->lock);
+	there = xa_load(&l->zero, i);
 	if (l->dead) {
 		rc = -ENOENT;
 	} else if (l->gone) {
 		rc = -ESRCH;
 	} else if (mmu_interval_read_retry(&l->mni, seq)) {
 		rc = -EAGAIN;
-	} else if ((old = xa_load(&l->zero, i))) {
+	} else if (there) {
 		/*
 		 * Another vCPU was first.  Its page stays, and goes in again in
 		 * case Xen has taken it out by itself.
 		 */
-		frame = lend_frame(page_to_pfn(old), !lend_readonly(l));
+		frame = lend_frame(page_to_pfn(there), !lend_readonly(l));
 		rc = lend_xen_install(l, i, 1, &frame, &done);
 		if (rc == -EAGAIN)
 			rc = lend_learn(l);
