@@ -150,10 +150,8 @@ def test_sizes():
         wait_for("the devices", lambda: guest.must("ls /dev/pmem* | wc -l") == str(len(sizes)), 30)
         found = sorted(int(guest.must(f"cat /sys/block/pmem{i}/size")) // 2048 for i in range(len(sizes)))
         assert found == sizes, found
-        spans = sorted((int(start, 16), int(end, 16)) for start, end in re.findall(
-            r"^ *([0-9a-f]+)-([0-9a-f]+) : [^\n]*virtio", guest.must("cat /proc/iomem"), re.M))
-        note("at " + " ".join(f"{start:#x}" for start, _ in spans))
         leases = guest.leases()
+        note("at " + " ".join(f"{lease['gfn'] << 12:#x}" for lease in leases))
         assert sorted(lease["size"] for lease in leases) == [size * MIB for size in sizes], leases
         others = [int(end, 16) for end in re.findall(r"^[0-9a-f]+-([0-9a-f]+) : (?:System RAM|PCI Bus)", guest.must("cat /proc/iomem"), re.M)]
         assert max(others) < min(lease["gfn"] for lease in leases) << 12, (others, leases)
@@ -230,6 +228,7 @@ def test_direct_io():
     with borrower(path, 16 * MIB, devices=devices) as guest:
         mount(guest)
         guest.must(f"dax make /mnt/f {PAGES}")
+        wait_for("the guest's disk", lambda: guest.run("test -b /dev/vda")[0] == 0, 20)
         guest.must("dax direct /mnt/f /dev/vda 4 16")
         assert guest.must("dax load /mnt/f 0 16").split() == numbers(0x904, 16)
         guest.must(f"dax store /mnt/f 0 {PAGES} 0x3000")
