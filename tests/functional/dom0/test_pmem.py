@@ -225,7 +225,8 @@ def test_direct_io():
             out.seek(page * 4096)
             out.write(struct.pack("<Q", 0x900 + page))
     devices = ["-drive", f"file={disk},if=none,id=d,format=raw", "-device", "virtio-blk-pci,drive=d"]
-    with borrower(path, 16 * MIB, devices=devices) as guest:
+    # Linux asks for emulated disks to be taken out where there may be paravirtual ones
+    with borrower(path, 16 * MIB, devices=devices, cmdline="xen_emul_unplug=never") as guest:
         mount(guest)
         guest.must(f"dax make /mnt/f {PAGES}")
         wait_for("the guest's disk", lambda: guest.run("test -b /dev/vda")[0] == 0, 20)
