@@ -9,7 +9,7 @@ set -eu
 . "$TOP/scripts/overlay.sh"
 
 dest=$1
-work=$LEND_CACHE/work/debugkernel
+work=$LEND_CACHE/trees/debugkernel
 config=$TOP/configs/debugkernel.config
 package=linux-source-$(echo "$KVER" | cut -d. -f1,2)
 version=$(apt-cache madison "$package" | awk '{ print $3 }' | grep "^${KVER%%[+-]*}-" | head -n 1)

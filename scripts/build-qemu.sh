@@ -7,7 +7,7 @@ set -eu
 . "$TOP/scripts/overlay.sh"
 
 dest=$1
-work=$LEND_CACHE/work/qemu
+work=$LEND_CACHE/trees/qemu
 mkdir -p "$work"
 key=$(source_files qemu | sha256sum | cut -c1-16)
 pristine=$work/pristine-$key

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Builds the hypervisor (Debian's Xen tree, our patches, configs/xen.config) and the test program of the patches. Runs in the build root; $1 is where the result goes.
+# Builds the hypervisor (Debian's Xen tree, our patches, configs/xen.config) and the test program of the patches. Runs in the build
+# root; $1 is where the result goes.
 set -eu
 . "$TOP/scripts/common.sh"
 . "$TOP/scripts/source.sh"
@@ -8,7 +9,7 @@ set -eu
 . "$TOP/scripts/xen-tool.sh"
 
 dest=$1
-work=$LEND_CACHE/work/xen
+work=$LEND_CACHE/trees/xen
 mkdir -p "$work"
 key=$(source_files xen | sha256sum | cut -c1-16)
 pristine=$work/pristine-$key

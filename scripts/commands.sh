@@ -72,14 +72,16 @@ cmd_test() {
     build_root
     passed=0 failed=0 skipped=0
     for lane in ${wanted:-$(default_lanes)}; do
-        # the parts, and further packages, that a lane needs are named in its run script
+        # what a lane needs is named in its run script: parts, the trees that parts were built in, further packages
         lane_parts=$(sed -n 's/^# parts: *//p' "$TOP/tests/$lane/run")
+        lane_trees=$(sed -n 's/^# trees: *//p' "$TOP/tests/$lane/run")
         names=$(in_root "$TOP/tests/$lane/run" --list "$pattern")
         [ -n "$names" ] || continue
         if [ -n "$list" ]; then echo "$names" | sed "s/^/$lane  /"; continue; fi
         lane_packages=$(sed -n 's/^# packages: *//p' "$TOP/tests/$lane/run")
         # shellcheck disable=SC2086
         [ -z "$lane_packages" ] || root_add $lane_packages
+        for tree in $lane_trees; do build_part "$tree" tree; done
         lane_dir=$(run_dir "$lane")
         lane_rc=0
         with_parts "$lane_parts" LANE_DIR="$lane_dir" "$TOP/tests/$lane/run" "$pattern" || lane_rc=$?
@@ -146,7 +148,7 @@ cmd_clean() {
         shift
         for part; do
             case " $PARTS $LANE_PARTS " in *" $part "*) ;; *) die "no part '$part'; the parts are: $PARTS $LANE_PARTS" ;; esac
-            rm -rf "${LEND_CACHE:?}/out/$part"-* "${LEND_CACHE:?}/work/$part"
+            rm -rf "${LEND_CACHE:?}/out/$part"-* "${LEND_CACHE:?}/trees/$part"
         done
     else
         rm -rf "${LEND_CACHE:?}"

@@ -38,19 +38,26 @@ part_key() {
 
 part_dir() { if [ "$1" = root ]; then root_dir; else out "$1-$(part_key "$1")"; fi; }
 
-# build_part PART: nothing if it is there already
+# have_part PART [tree]: is it there; with "tree", is also the tree there that it was built in
+have_part() {
+    [ -e "$(part_dir "$1")" ] || return 1
+    [ -z "${2:-}" ] || [ "$(cat "$LEND_CACHE/trees/$1/key" 2>/dev/null)" = "$(part_key "$1")" ]
+}
+
+# build_part PART [tree]: nothing if it is there already
 build_part() {
     case " $PARTS $LANE_PARTS " in *" $1 "*) ;; *) die "no part '$1'; the parts are: $PARTS $LANE_PARTS" ;; esac
     build_root
     [ "$1" != root ] || return 0
     if [ "$1" = payload ]; then for need in xen qemu module guest; do build_part $need; done; set -- payload; fi
-    [ -e "$(part_dir "$1")" ] || with_lock "$1" make_part "$1"
+    have_part "$@" || with_lock "$1" make_part "$@"
 }
 
 make_part() {
     while :; do
         part_key=$(part_key "$1")
-        [ -e "$(out "$1-$part_key")" ] && return
+        have_part "$@" && return
+        rm -f "$LEND_CACHE/trees/$1/key"
         need_space "$(part_space "$1")"
         part_tmp=$(new_dir "$1")
         part_mirror=$(mirror) || exit 1
@@ -62,6 +69,7 @@ make_part() {
         say "   files changed meanwhile; again"
     done
     publish "$part_tmp" "$1-$part_key"
+    [ ! -d "$LEND_CACHE/trees/$1" ] || printf '%s\n' "$part_key" >"$LEND_CACHE/trees/$1/key"
 }
 
 # only the payload is made of other parts

@@ -58,7 +58,8 @@ boot
 
 
 class Bochs(Machine):
-    PATIENCE = 8        # a time limit of dom0's, in seconds of ours
+    PATIENCE = 8
+    READY = 900
 
     def __init__(self, parts, run_dir, model, cpus, mode="agent", memory=1536, dom0_mem=640, xen_args=""):
         self._prepare(run_dir)
@@ -108,9 +109,6 @@ class Bochs(Machine):
             except TimeoutError:
                 pass
         return None
-
-    def wait_ready(self, timeout=900):
-        return super().wait_ready(timeout)
 
     def power_off(self, timeout=120):
         super().power_off(timeout)

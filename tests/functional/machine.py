@@ -42,19 +42,20 @@ def replay(image):
 
 class Machine:
     PATIENCE = 1        # how many seconds a second of dom0's may take
+    READY = 120         # and how many until it is up
     interactive = False
 
     def __init__(self, parts, run_dir, mode="agent", memory=4096, dom0_mem=1536, cpus=2,
                  xen_args="", interactive=False, pvh=False, debug=False):
         self._prepare(run_dir)
         self.interactive = interactive
-        self.ready_within = 400 if debug else 120
         self.socket_path = os.path.join(run_dir, "agent.sock")
         qemu, dom0, xen, payload = (parts[p] for p in ("qemu", "dom0", "xen", "payload"))
         # a kernel that checks itself; its shadow memory needs room, and a PV kernel cannot have any (KASAN)
         kernel = dom0
         if debug:
             kernel, pvh, memory, dom0_mem = parts["debugkernel"], True, memory + 1024, dom0_mem + 1024
+            self.READY = 400
         mode += " lend_alone"
         # a PVH dom0 has addresses of its own: devices reach its memory through the IOMMU
         # and Linux can make believe that it has several nodes
@@ -238,14 +239,13 @@ class Machine:
                 return message
         return None
 
-    def wait_ready(self, timeout=None):
-        timeout = timeout or self.ready_within
-        end = time.time() + timeout
+    def wait_ready(self):
+        end = time.time() + self.READY
         while time.time() < end:
             message = self.receive(max(0.1, end - time.time()))
             if message and "ready" in message:
                 return message
-        raise MachineDied(self.trouble or f"dom0 did not come up within {timeout} s")
+        raise MachineDied(self.trouble or f"dom0 did not come up within {self.READY} s")
 
     def emulator_fault(self):
         """Has TCG mixed up the two sides of a VMRUN? Then Xen, with the guest's triple fault, dumps its own registers as the guest's."""

@@ -19,7 +19,6 @@
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,15 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
-
-static void bus(int sig)
-{
-    static const char text[] = "SIGBUS\n";
-
-    (void)sig;
-    _exit(write(1, text, sizeof(text) - 1) < 0 ? 8 : 7);
-}
+#include "sigbus.h"
 
 static void die(const char *what)
 {

@@ -14,7 +14,6 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,15 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
-
-static void bus(int sig)
-{
-    static const char text[] = "SIGBUS\n";
-
-    (void)sig;
-    _exit(write(1, text, sizeof(text) - 1) < 0 ? 8 : 7);
-}
+#include "sigbus.h"
 
 static volatile uint64_t *word_of(volatile unsigned char *mem, unsigned long page, unsigned word)
 {

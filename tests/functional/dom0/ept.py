@@ -22,10 +22,9 @@ def vmx(*features):
 
 # ---- the demo's core -----------------------------------------------------------
 
-def core(wanted, ways):
+def core(wanted, steps):
     """Case by case, as the demo tells them, on one guest: it takes long to start here."""
     path = backing("lent", 2 * MIB)
-    steps = {"reads": reads, "writes": writes, "steady": steady, **ways}
     with scenario.borrower(path, 2 * MIB) as guest:
         for name in [name for name in steps if name in wanted]:
             with case(name):

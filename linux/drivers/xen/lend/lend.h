@@ -182,7 +182,6 @@ int lend_map(struct lend_lease *l, int fd);
 void lend_unmap(struct lend_lease *l);
 
 /* resolve.c */
-int lend_learn(struct lend_lease *l);
 int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg);
 
 /* gather.c */

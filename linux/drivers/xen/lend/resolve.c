@@ -75,24 +75,6 @@ static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
 	return rc;
 }
 
-/*
- * Xen revoked something by itself, so the generation is not the one we know:
- * learn it.  Returns -EAGAIN, or what is wrong.
- */
-int lend_learn(struct lend_lease *l)
-{
-	struct xen_hvm_lend_query q;
-	int rc;
-
-	lockdep_assert_held(&l->lock);
-
-	rc = lend_xen_query(l, &q);
-	if (rc)
-		return rc;
-	l->generation = q.generation;
-	return -EAGAIN;
-}
-
 static int lend_install(struct lend_lease *l, struct lend_batch *b,
 			u32 *installed)
 {
@@ -115,7 +97,7 @@ static int lend_install(struct lend_lease *l, struct lend_batch *b,
 	    b->target != LEND_NO_TARGET)
 		rc = lend_install_range(l, b, b->target, b->target, installed);
 
-	return rc == -EAGAIN ? lend_learn(l) : rc;
+	return rc;
 }
 
 /* The second half: check that nothing has changed, and install. */

@@ -80,9 +80,21 @@ int lend_xen_destroy(struct lend_lease *l)
 	return lend_op(l->domid, &op);
 }
 
+static int lend_learn(struct lend_lease *l)
+{
+	struct xen_hvm_lend_query q;
+	int rc = lend_xen_query(l, &q);
+
+	if (rc)
+		return rc;
+	l->generation = q.generation;
+	return -EAGAIN;
+}
+
 /*
- * EAGAIN: the generation is not the one we know, so Xen revoked something by
- * itself.  @done says how many frames were dealt with, also on failure.
+ * EAGAIN: the generation was not the one we knew, so Xen revoked something by
+ * itself; the next try has the new one.  @done says how many frames were dealt
+ * with, also on failure.
  */
 int lend_xen_install(struct lend_lease *l, unsigned long first,
 		     unsigned int nr, u64 *frames, unsigned int *done)
@@ -103,7 +115,7 @@ int lend_xen_install(struct lend_lease *l, unsigned long first,
 
 	rc = lend_op(l->domid, &op);
 	*done = rc ? min(op.u.install.done, nr) : nr;
-	return rc;
+	return rc == -EAGAIN ? lend_learn(l) : rc;
 }
 
 /* On success no vCPU can reach the old frames any more. */

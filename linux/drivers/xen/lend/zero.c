@@ -74,10 +74,7 @@ int lend_zero_install(struct lend_lease *l, unsigned long i,
 		 * case Xen has taken it out by itself.
 		 */
 		frame = lend_frame(page_to_pfn(there), !lend_readonly(l));
-		rc = lend_xen_install(l, i, 1, &frame, &done);
-		if (rc == -EAGAIN)
-			rc = lend_learn(l);
-		goto unlock;
+		rc = 0;
 	} else {
 		/*
 		 * The reservation is gone if another thread that failed here
@@ -92,11 +89,9 @@ int lend_zero_install(struct lend_lease *l, unsigned long i,
 	__set_bit(lend_chunk(l, i), l->chunks);
 	rc = lend_xen_install(l, i, 1, &frame, &done);
 	trace_xen_lend_install(l, i, 1, done, rc);
-	if (rc == -EAGAIN)
-		rc = lend_learn(l);
-	if (rc)
+	if (rc && !there)
 		xa_erase(&l->zero, i);
-	else
+	if (!rc && !there)
 		page = NULL;
 unlock:
 	mutex_unlock(&l->lock);
