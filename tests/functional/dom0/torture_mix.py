@@ -95,9 +95,13 @@ class Mix:
             self.do(self.bench.server, f"fill 0 {PAGES} {self.random.randrange(1 << 40):#x}")
             self.bench.same(kind)
             for _ in range(self.random.randrange(2, 9)):
-                for command in self.random.choice(WAYS[kind]):
+                commands = self.random.choice(WAYS[kind])
+                for command in commands:
                     self.do(self.bench, command)
                 self.bench.same(kind)
+                if commands == ["over 8 16"]:       # what comes next is for memory of that kind
+                    self.do(self.bench, "remap 8 16")
+                    self.bench.same(kind)
                 if self.random.random() < 0.5:
                     value, first = self.random.randrange(1 << 40), self.random.randrange(PAGES - 8)
                     self.bench.write(first, 8, value)
