@@ -61,7 +61,7 @@ class Machine:
         # and Linux can make believe that it has several nodes
         if pvh:
             xen_args += " dom0=pvh"
-            mode += " numa=fake=2" if debug else " numa=fake=512M"
+            mode += " numa=fake=1G" if debug else " numa=fake=512M"
         iommu = ["-device", "amd-iommu"] if pvh else []
         via = ",disable-legacy=on,iommu_platform=on" if pvh else ""
         disk = "file={},if=none,id={},format=raw,cache=writeback,{}"
