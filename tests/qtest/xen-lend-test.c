@@ -1273,6 +1273,18 @@ static void test_machine_option(void)
     stop_plain();
 }
 
+static void test_failure_option(void)
+{
+    QDict *rsp, *lease;
+
+    start_plain("-machine xen-lend-failure=zero");
+    rsp = query();
+    lease = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "leases")));
+    g_assert_cmpstr(qdict_get_str(lease, "policy"), ==, "zero");
+    qobject_unref(rsp);
+    stop_plain();
+}
+
 #define ADD_ERRNO(path, fn, err) \
     qtest_add_data_func(path "/" #err, GINT_TO_POINTER(err), fn)
 
@@ -1342,6 +1354,7 @@ int main(int argc, char **argv)
     qtest_add_func("xen-lend/mode/on-without", test_on_without);
     qtest_add_func("xen-lend/mode/restricted", test_restricted);
     qtest_add_func("xen-lend/mode/machine-option", test_machine_option);
+    qtest_add_func("xen-lend/mode/failure-option", test_failure_option);
 
     ADD_ERRNO("xen-lend/refused", test_lease_refused, ENOMEM);
     ADD_ERRNO("xen-lend/refused", test_lease_refused, ENOSPC);

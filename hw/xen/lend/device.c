@@ -30,6 +30,16 @@ OnOffAuto xen_lend_get_mode(void)
     return xen_lend.mode;
 }
 
+void xen_lend_set_failure(XenLendFailure failure)
+{
+    xen_lend.failure = failure;
+}
+
+XenLendFailure xen_lend_get_failure(void)
+{
+    return xen_lend.failure;
+}
+
 /* The file descriptor, or -1 and why there is none. */
 static int open_and_bind(char **why_not)
 {

@@ -48,6 +48,7 @@ typedef struct XenLease {
 /* The lending of this process.  There is one guest, so there is one of it. */
 typedef struct XenLend {
     OnOffAuto mode;
+    XenLendFailure failure; /* of regions that do not say */
     int fd;                 /* bound to the guest, or -1 */
     uint32_t abi;           /* of the kernel */
     uint64_t features;      /* XEN_LEND_FEAT_* */

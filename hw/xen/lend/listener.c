@@ -154,7 +154,9 @@ static void lend_region_add(MemoryListener *listener,
         return;
     }
 
-    options = xen_lent_options(mr);
+    options = xen_lent_options(mr, xen_lend.failure == XEN_LEND_FAILURE_ZERO
+                                   ? XEN_LENT_POLICY_ZERO
+                                   : XEN_LENT_POLICY_FAULT);
     options.readonly |= section->readonly;
 
     lease = xen_lease_new(mr, gpa, len, &options);

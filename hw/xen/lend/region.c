@@ -130,7 +130,7 @@ bool xen_lent_memory_region_init_fd(XenLentMemoryRegion *lmr, Object *owner,
 #endif
 }
 
-XenLentOptions xen_lent_options(MemoryRegion *mr)
+XenLentOptions xen_lent_options(MemoryRegion *mr, XenLentPolicy policy)
 {
     Object *lent = object_dynamic_cast(OBJECT(mr),
                                        TYPE_XEN_LENT_MEMORY_REGION);
@@ -138,6 +138,8 @@ XenLentOptions xen_lent_options(MemoryRegion *mr)
 
     if (lent) {
         options = XEN_LENT_MEMORY_REGION(lent)->options;
+    } else {
+        options.policy = policy;
     }
     options.readonly |= memory_region_is_rom(mr);
     return options;

@@ -135,11 +135,12 @@ bool xen_lent_memory_region_init_fd(XenLentMemoryRegion *lmr, Object *owner,
  * xen_lent_options: how a RAM region is to be lent
  *
  * @mr: any RAM region
+ * @policy: of regions that do not say
  *
  * Context: any.
  * Return: the options it was created with, or the defaults; @readonly is
  * also set if the region is a ROM.
  */
-XenLentOptions xen_lent_options(MemoryRegion *mr);
+XenLentOptions xen_lent_options(MemoryRegion *mr, XenLentPolicy policy);
 
 #endif

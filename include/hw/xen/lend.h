@@ -11,7 +11,7 @@
 #define HW_XEN_LEND_H
 
 #include "hw/xen/xen-hvm-common.h"
-#include "qapi/qapi-types-common.h"
+#include "qapi/qapi-types-xen-lend.h"
 
 /*
  * A guest touched a page of a lease that is not there.  Defined by Xen's
@@ -36,6 +36,25 @@ void xen_lend_set_mode(OnOffAuto mode);
  * Context: BQL held.
  */
 OnOffAuto xen_lend_get_mode(void);
+
+/**
+ * xen_lend_set_failure: what the guest meets when a page cannot be had
+ *
+ * For RAM regions that do not say so themselves (see hw/xen/lend-region.h).
+ *
+ * @failure: fault (as hardware would) or zero (a page of zeros)
+ *
+ * Context: before xen_lend_start(), BQL held.
+ */
+void xen_lend_set_failure(XenLendFailure failure);
+
+/**
+ * xen_lend_get_failure: what was set with xen_lend_set_failure(), fault at
+ *     first
+ *
+ * Context: BQL held.
+ */
+XenLendFailure xen_lend_get_failure(void);
 
 /**
  * xen_lend_open: get ready to lend to xen_domid
