@@ -9,6 +9,7 @@
  *   dax where FILE                     first page of the file on its device, and how many follow in a row (FIEMAP)
  *   dax make FILE PAGES                a file of so many pages, in a row if there is room
  *   dax rounds FILE SECONDS            store the number of the round in all pages, msync, and say so; again
+ *   dax watch FILE SECONDS             read the words that are there again and again: they stay what they are
  *   dax direct FILE DEVICE PAGE COUNT  pages of DEVICE, read with O_DIRECT into a mapping of the file
  *   dax direct-out FILE DEVICE PAGE COUNT  and the other way
  *
@@ -97,6 +98,21 @@ static int rounds(int fd, size_t len, unsigned seconds)
     return 0;
 }
 
+static int watch(int fd, size_t len, unsigned seconds)
+{
+    volatile uint64_t *mem = map(fd, len);
+    time_t end = time(NULL) + seconds;
+    uint64_t first = mem[0];
+
+    while (time(NULL) < end)
+        for (size_t i = 0; i < len / PAGE; i++)
+            if (mem[i * PAGE / 8] != first + i) {
+                printf("page %zu: %llx\n", i, (unsigned long long)mem[i * PAGE / 8]);
+                return 3;
+            }
+    return 0;
+}
+
 static int direct(int fd, size_t len, const char *device, unsigned long page, unsigned long count, int out)
 {
     char *mem = (char *)map(fd, len);
@@ -134,6 +150,8 @@ int main(int argc, char **argv)
         return where(fd);
     if (!strcmp(what, "rounds"))
         return rounds(fd, s.st_size, a);
+    if (!strcmp(what, "watch"))
+        return watch(fd, s.st_size, a);
     if (!strncmp(what, "direct", 6) && argc > 5)
         return direct(fd, s.st_size, argv[3], b, value, what[6]);
     if (!strcmp(what, "sync")) {

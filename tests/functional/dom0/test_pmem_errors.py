@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""virtio-pmem when dom0 cannot give a page back: its file system is full, its disk fails, the file was cut short. With the policy
+`fault` the process that touches the page gets SIGBUS, with `zero` it sees zeros where it could not read; another process of the guest never notices."""
+
+import ctypes
+import errno
+import os
+
+import scenario
+from lendlab import LIBC, case, cases, limit, madvise, note, punch, run, wait_for
+from test_pmem import EXT4, MIB, PAGES, borrower, image, mount
+
+SIZE = 16 * MIB
+DISK = 64 * MIB
+LOST = 8, 8                         # the pages that cannot be had: first, count
+
+
+class Disk:
+    """A file system of dom0's, of its own, on a disk that can be made to fail (device mapper)."""
+
+    def __init__(self):
+        run("modprobe", "-a", "loop", "dm-flakey")
+        self.loop = run("losetup", "--find", "--show", image("disk.img", DISK)).strip()
+        self.sectors = DISK // 512
+        run("dmsetup", "create", "lendbad", "--table", self.table("linear"))
+        run("dmsetup", "mknodes")
+        self.where = "/tmp/disk"
+
+    def table(self, target):
+        return f"0 {self.sectors} " + {"linear": f"linear {self.loop} 0", "error": "error",
+                                       "read_only": f"flakey {self.loop} 0 0 60 1 error_writes"}[target]
+
+    def becomes(self, target):
+        run("dmsetup", "suspend", "--noflush", "--nolockfs", "lendbad")
+        run("dmsetup", "reload", "lendbad", "--table", self.table(target))
+        run("dmsetup", "resume", "lendbad")
+
+    def __enter__(self):
+        run("mkfs.ext4", "-q", "-b", "4096", "-O", "^has_journal", "-m", "0", "-E", "lazy_itable_init=0", "/dev/mapper/lendbad")
+        run("mkdir", "-p", self.where)
+        run("mount", "-o", "errors=continue", "/dev/mapper/lendbad", self.where)
+        return self
+
+    def __exit__(self, *exc):
+        self.becomes("linear")
+        run("umount", self.where)
+        run("dmsetup", "remove", "lendbad")
+        run("losetup", "-d", self.loop)
+
+    def fill(self):
+        """Until there is no block left, also when what was reserved for writing back has been returned."""
+        full = 0
+        with open(self.where + "/rest", "wb", buffering=0) as out:
+            while full < 3:
+                try:
+                    out.write(bytes(4096 if full else MIB))
+                    os.fsync(out.fileno())
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC, error
+                    full += 1
+
+
+def cached(path, offset, length):
+    """How many pages of that part of the file are in dom0's page cache (cachestat, Linux 6.5)."""
+    counts = (ctypes.c_uint64 * 5)()
+    with open(path, "rb") as data:
+        assert not LIBC.syscall(451, data.fileno(), (ctypes.c_uint64 * 2)(offset, length), counts, 0), ctypes.get_errno()
+    return counts[0]
+
+
+def no_space(disk, path, first, guest):
+    """A hole in the file that no block is left for: it can be read, not written."""
+    punch(path, (first + LOST[0]) * 4096, LOST[1] * 4096)
+    disk.fill()
+    return f"dax store /mnt/f {LOST[0]} 1 0x7000"
+
+
+def bad_disk(disk, path, first, guest):
+    """The pages are on the disk only, and it fails."""
+    def gone():
+        os.sync()
+        madvise(guest.dm_pid(), path, 21)
+        with open(path, "rb") as data:
+            os.posix_fadvise(data.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return not cached(path, (first + LOST[0]) * 4096, LOST[1] * 4096)
+
+    wait_for("empty page cache", gone, 20)
+    disk.becomes("error")
+    return f"dax load /mnt/f {LOST[0]} 1"
+
+
+def cut_short(disk, path, first, guest):
+    """The file ends in front of the pages."""
+    os.truncate(path, (first + LOST[0]) * 4096)
+    return f"dax load /mnt/f {LOST[0]} 1"
+
+
+WAYS = {"full_file_system": no_space, "io_error": bad_disk, "truncated": cut_short}
+
+
+def lose(way, policy):
+    with Disk() as disk:
+        path = image("pmem.img", SIZE, EXT4, where=disk.where)
+        with borrower(path, SIZE, devices=["-machine", f"xen-lend-failure={policy}"]) as guest:
+            # the guest's kernel has no reason to touch what is lost
+            mount(guest, options="dax,noatime")
+            guest.must(f"dax make /mnt/g 4; dax make /mnt/f {PAGES}; sync")
+            guest.must(f"dax store /mnt/f 0 {PAGES} 0x100")
+            first, count = map(int, guest.must("dax where /mnt/f").split())
+            assert count >= PAGES, "the file is in pieces"
+            assert guest.lease("pm0")["policy"] == policy
+            guest.must("dax store /mnt/g 0 4 0x40; sync")
+            guest.must("(dax watch /mnt/g 15 >/tmp/watch 2>&1; echo code=$? >>/tmp/watch) & true")
+            touch = WAYS[way](disk, path, first, guest)
+            code, text = guest.run(touch)
+            # zeros stand for what cannot be read; a write that has no place is an error all the same
+            if policy == "fault" or way == "full_file_system":
+                assert code == 7 and "SIGBUS" in text, (code, text)
+            else:
+                assert (code, text.strip()) == (0, "0"), (code, text)
+            disk.becomes("linear")
+            assert guest.must(f"dax load /mnt/f 0 {LOST[0]}").split() == [f"{0x100 + i:x}" for i in range(LOST[0])]
+            watch = guest.must("sleep 15; cat /tmp/watch", timeout=60)
+            assert "code=0" in watch, watch
+            note(f"{touch}: {text.split()[-1]}; {guest.lease('pm0')['failed']} faults answered with failure")
+    scenario.healthy()
+
+
+@limit(400)
+@cases(*WAYS)
+def test_fault(wanted):
+    """SIGBUS for the process that touches the page."""
+    for name in wanted:
+        with case(name):
+            lose(name, "fault")
+
+
+@limit(400)
+@cases(*WAYS)
+def test_zero(wanted):
+    """Zeros for it, if it reads."""
+    for name in wanted:
+        with case(name):
+            lose(name, "zero")
+
+
+@limit(120)
+def test_flush_error():
+    """A disk that takes no writes: the guest's msync says EIO, it has lost nothing that it was told was safe."""
+    with Disk() as disk:
+        path = image("pmem.img", SIZE, EXT4, where=disk.where)
+        with borrower(path, SIZE) as guest:
+            mount(guest)
+            guest.must(f"dax make /mnt/f {PAGES}; sync")
+            guest.must(f"dax store /mnt/f 0 {PAGES} 0x100")
+            os.sync()
+            disk.becomes("read_only")
+            code, text = guest.run(f"dax store /mnt/f 0 {PAGES} 0x200")
+            assert (code, text.strip()) == (2, "msync: EIO"), (code, text)
+            disk.becomes("linear")
+            guest.must(f"dax store /mnt/f 0 {PAGES} 0x300")
+            assert guest.must("echo $((6 * 7))") == "42"
+    scenario.healthy()
