@@ -4,7 +4,7 @@
 
 # shellcheck shell=sh
 PARTS="root xen qemu module guest dom0 payload"
-LANE_PARTS="debugkernel"    # built only for a lane that names it, or when named
+LANE_PARTS="debugkernel guestroot"      # built only for a lane that names it, or when named
 
 part_text() {
     case $1 in
@@ -14,11 +14,12 @@ part_text() {
         guest)   echo "making the guest's initrd" ;;
         dom0)    echo "making the dom0 image" ;;
         payload) echo "packing our files for dom0" ;;
+        guestroot) echo "making a guest's root file system, for the lane differential" ;;
         debugkernel) echo "building a kernel that checks itself, for the lane torture" ;;
     esac
 }
 
-part_space() { case $1 in xen) echo 1000 ;; qemu) echo 3000 ;; dom0) echo 3000 ;; debugkernel) echo 6000 ;; *) echo 200 ;; esac; }
+part_space() { case $1 in xen) echo 1000 ;; qemu) echo 3000 ;; dom0) echo 3000 ;; debugkernel) echo 6000 ;; guestroot) echo 2000 ;; *) echo 200 ;; esac; }
 
 # part_key PART: the words and paths that decide what comes out
 part_key() {
@@ -31,10 +32,14 @@ part_key() {
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
         dom0)    key_of "$(root_id)" $common scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
         debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/initrd.sh configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
+        guestroot) key_of "$(root_id)" $common images/guestroot "$(xfstests_id)" ;;
         payload) key_of "$(part_key xen)" "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 linux/include examples ;;
         *) die "no part '$1'; the parts are: $PARTS $LANE_PARTS" ;;
     esac
 }
+
+# a tree that people may have put there
+xfstests_id() { [ ! -d "$LEND_CACHE/src/xfstests" ] || (cd "$LEND_CACHE/src/xfstests" && find . -name .git -prune -o -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum); }
 
 part_dir() { if [ "$1" = root ]; then root_dir; else out "$1-$(part_key "$1")"; fi; }
 
@@ -59,6 +64,9 @@ make_part() {
         have_part "$@" && return
         rm -f "$LEND_CACHE/trees/$1/key"
         need_space "$(part_space "$1")"
+        part_packages=$(sed -n 's/^# packages: *//p' "$TOP/scripts/build-$1.sh")
+        # shellcheck disable=SC2086
+        [ -z "$part_packages" ] || root_add $part_packages
         part_tmp=$(new_dir "$1")
         part_mirror=$(mirror) || exit 1
         step "$1" "$(part_text "$1")" in_root env LEND_MIRROR="${part_mirror%/}" XEN_DIR="$(part_dir_of "$1" xen)" QEMU_DIR="$(part_dir_of "$1" qemu)" \

@@ -46,7 +46,7 @@ class Machine:
     interactive = False
 
     def __init__(self, parts, run_dir, mode="agent", memory=4096, dom0_mem=1536, cpus=2,
-                 xen_args="", interactive=False, pvh=False, debug=False):
+                 xen_args="", interactive=False, pvh=False, debug=False, kvm=False):
         self._prepare(run_dir)
         self.interactive = interactive
         self.socket_path = os.path.join(run_dir, "agent.sock")
@@ -63,15 +63,20 @@ class Machine:
             xen_args += " dom0=pvh"
             mode += " numa=fake=1G" if debug else " numa=fake=512M"
         iommu = ["-device", "amd-iommu"] if pvh else []
+        boot = ["-kernel", xen + "/xen", "-append", self.xen_line(dom0_mem, xen_args),
+                "-initrd", f"{kernel}/vmlinuz {self.linux_line(mode)},{kernel}/initrd.gz"]
+        if kvm:             # the same Linux without Xen
+            boot = ["-kernel", kernel + "/vmlinuz", "-append", self.linux_line(mode).replace("hvc0", "ttyS0"), "-initrd", kernel + "/initrd.gz"]
         via = ",disable-legacy=on,iommu_platform=on" if pvh else ""
         disk = "file={},if=none,id={},format=raw,cache=writeback,{}"
+        more = []
+        if "guestroot" in parts:
+            more = ["-drive", disk.format(parts["guestroot"] + "/guestroot.img", "vdd", "readonly=on"), "-device", "virtio-blk-pci,drive=vdd" + via]
         self.argv = [
             qemu + "/qemu-system-x86_64", "-L", qemu + "/share",
             "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "EPYC,+svm,+npt,-monitor,-rdtscp",
             "-smp", str(cpus), "-m", str(memory), "-display", "none", "-nodefaults", "-no-reboot",
-            "-kernel", xen + "/xen",
-            "-append", self.xen_line(dom0_mem, xen_args),
-            "-initrd", f"{kernel}/vmlinuz {self.linux_line(mode)},{kernel}/initrd.gz",
+            *boot,
             *iommu,
             "-drive", disk.format(dom0 + "/dom0.img", "vda", "snapshot=on"),
             "-device", "virtio-blk-pci,drive=vda" + via,
@@ -79,6 +84,7 @@ class Machine:
             "-device", "virtio-blk-pci,drive=vdb" + via,
             "-drive", disk.format(self.scratch, "vdc", "discard=unmap"),
             "-device", "virtio-blk-pci,drive=vdc" + via,
+            *more,
             # memory of a device, without a page structure in dom0's Linux
             "-object", "memory-backend-ram,id=vram,size=16M,share=on", "-device", "ivshmem-plain,memdev=vram",
             # a graphics card with video memory, for a driver that moves buffers in and out of it (TTM)
@@ -96,7 +102,7 @@ class Machine:
         self.dir = run_dir
         os.makedirs(run_dir, exist_ok=True)
         self.scratch = os.path.join(run_dir, "scratch.img")
-        subprocess.run(["truncate", "-s", "1G", self.scratch], check=True)
+        subprocess.run(["truncate", "-s", "2G", self.scratch], check=True)
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "scratch", self.scratch], check=True)
         self.serial = os.path.join(run_dir, "console.log")
         self.messages = queue.Queue()

@@ -29,15 +29,15 @@ def torture_seconds():
 
 def discover(lane):
     """[(module.test, limit, cases, kind of machine)] without importing: the modules only run in dom0. The kind is "" for the usual one,
-    "pvh" or "debug" by the decorator of that name, or what the module calls MACHINE."""
+    "pvh", "debug" or "kvm" by the decorator of that name, or what the module calls MACHINE."""
     found = []
     for path in sorted(glob.glob(f"{HERE}/dom0/{'test' if lane == 'functional' else lane}_*.py")):
         module = os.path.basename(path)[:-3]
         with open(path, encoding="utf-8") as source:
             tables, machine = {}, ""
             for node in ast.parse(source.read()).body:
-                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and isinstance(node.targets[0], ast.Name):
-                    tables[node.targets[0].id] = node.value.keys
+                if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Dict, ast.Tuple)) and isinstance(node.targets[0], ast.Name):
+                    tables[node.targets[0].id] = getattr(node.value, "keys", None) or node.value.elts
                 if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "MACHINE":
                     machine = ast.literal_eval(node.value)
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -45,7 +45,7 @@ def discover(lane):
                     for mark in node.decorator_list:
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
                             limit = ast.literal_eval(mark.args[0])
-                        if getattr(mark, "id", "") in ("pvh", "debug"):
+                        if getattr(mark, "id", "") in ("pvh", "debug", "kvm"):
                             kind = mark.id
                         timed = timed or getattr(mark, "id", "") == "timed"
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "cases":
@@ -64,8 +64,15 @@ def select(lane, patterns):
             yield name, limit, wanted, kind
 
 
+KEPT = {}       # what tests have left for others, which may run in another machine
+
+
 def answer(machine, question):
     try:
+        if "keep" in question:
+            return KEPT.update(question["keep"])
+        if "kept" in question:
+            return KEPT.get(question["kept"])
         if "disk_sha256" in question:
             return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
         if "seed" in question:
@@ -185,7 +192,7 @@ class Lane:
             self.machine = Bochs(self.parts, where, model, int(cpus), xen_args=self.xen_args)
         else:
             self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.kind == "pvh",
-                                   debug=self.kind == "debug")
+                                   debug=self.kind == "debug", kvm=self.kind == "kvm")
         self.machine.start()
         try:
             self.machine.wait_ready()
@@ -340,8 +347,8 @@ def shell(lane, options):
 
 
 def shown(name, case=None):
-    """test_module.test_name (or ept_module.test_name) as module.name, and the case"""
-    return ".".join(part.removeprefix("test_").removeprefix("ept_") for part in name.split(".")) + (f".{case}" if case else "")
+    """test_module.test_name (or ept_module.test_name, ...) as module.name, and the case"""
+    return ".".join(part.removeprefix("test_").removeprefix("ept_").removeprefix("differential_") for part in name.split(".")) + (f".{case}" if case else "")
 
 
 def matches(name, patterns):

@@ -25,6 +25,7 @@ LEND = "/usr/lib/xen-lend"
 DATA = "/lend"                      # the scratch disk
 LIBC = ctypes.CDLL(None, use_errno=True)
 QEMU = LEND + "/qemu/qemu-system-x86_64"
+XEN = os.path.exists("/proc/xen/capabilities")     # else the same Linux with KVM, see kvmguest.py
 PATIENCE = 5 if os.uname().release.endswith("-debug") else 1     # all that waits waits longer on the debug kernel
 
 
@@ -57,6 +58,11 @@ def pvh(function):
 
 def debug(function):
     """Decorator: the test wants a dom0 with the debug kernel; likewise."""
+    return function
+
+
+def kvm(function):
+    """Decorator: the test wants the same Linux without Xen; likewise."""
     return function
 
 
@@ -165,6 +171,8 @@ def xen_log(keys=None):
 def domains():
     """{name: (id, state)} of all domains but dom0."""
     found = {}
+    if not XEN:
+        return found
     for line in run("xl", "list").splitlines()[1:]:
         name, domid, _mem, _cpus, state, _time = (line.split() + ["", ""])[:6]
         if domid != "0":
@@ -312,7 +320,7 @@ class Guest:
     def __exit__(self, *exc):
         self.close()
 
-    def start(self, timeout=150):
+    def create(self, timeout):
         path = f"/tmp/{self.name}.cfg"
         with open(path, "w") as out:
             out.write(self.config)
@@ -320,6 +328,9 @@ class Guest:
                               timeout=timeout * PATIENCE)
         if done.returncode:
             raise AssertionError(f"xl create failed: {done.stderr[:300]} {self.dm_log()[-300:]}")
+
+    def start(self, timeout=150):
+        self.create(timeout)
         self.domid = int(run("xl", "domid", self.name))
         tty = wait_for("console of the guest", lambda: run(
             "xenstore-read", f"/local/domain/{self.domid}/console/tty", check=False).strip().startswith("/dev/") and run(
@@ -330,6 +341,9 @@ class Guest:
         ttymod.setraw(self.tty, termios.TCSANOW)        # what a quick guest has said already stays
         self._until(re.compile(rb"@lend ready\r?\n"), timeout)
         return self
+
+    def alive(self):
+        return self.name in domains()
 
     # the console: one line "ID COMMAND" in; "@lend begin ID", output, "@lend end ID CODE" out
 
@@ -351,7 +365,7 @@ class Guest:
                     raise AssertionError(f"guest {self.name} is gone; last: {self.pending[-300:]!r}") from None
             elif time.monotonic() > look:
                 look += 20
-                if self.name not in domains():
+                if not self.alive():
                     raise AssertionError(f"guest {self.name} is gone; last: {self.pending[-300:]!r}")
 
     def peek(self):

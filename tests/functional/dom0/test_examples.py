@@ -55,10 +55,15 @@ def test_memfd():
 
 @limit(150)
 def test_pmem():
+    pmem(Example("pmem"))
+
+
+def pmem(example):
+    """The guest writes to a file system on the file; also used by differential_pmem.py."""
     path = "/lend/pmem.img"
     run("truncate", "-s", "64M", path)
     run("mkfs.ext4", "-q", "-F", "-b", "4096", path)
-    with Example("pmem") as guest:
+    with example as guest:
         wait_for("/dev/pmem0", lambda: guest.run("test -b /dev/pmem0")[0] == 0, 30)
         guest.must("mkdir /mnt; mount -o dax /dev/pmem0 /mnt; echo from the guest >/mnt/file; umount /mnt")
     assert run("debugfs", "-R", "cat /file", path).endswith("from the guest\n")

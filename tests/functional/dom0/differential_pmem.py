@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""virtio-pmem under Xen and under KVM: the same guest, the same QEMU, the same work, case by case. dom0 (or KVM's host) takes the memory
+away all the time: it writes back, drops its page cache and swaps out.
+
+What Xen's run has seen is kept by the host, and KVM's, in the next machine, is held against it."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import threading
+
+import scenario
+from kvmguest import KvmGuest
+from lendlab import LEND, XEN, Guest, Skip, ask, case, cases, kvm, limit, madvise, note, pmem, progress, run, wait_for, zram_swap
+from test_examples import Example, pmem as pmem_example
+from test_pmem import image
+
+MIB = 1 << 20
+TEST, SCRATCH = 256 * MIB, 400 * MIB        # a file on a disk, and one in memory that can be swapped out
+MKFS = ["mkfs.ext4", "-q", "-b", "4096"]
+
+FIO = {
+    "mmap": "--ioengine=mmap --rw=randrw --bs=4k --size=8m --fsync=64",
+    "psync": "--ioengine=psync --rw=randrw --bs=4k --size=8m --fsync=64",
+    "large": "--ioengine=psync --rw=write --bs=1m --size=8m --end_fsync=1",
+    "sequential_mmap": "--ioengine=mmap --rw=write --bs=64k --size=8m --end_fsync=1",
+}
+
+# the group dax as far as it is for ext4, and of the group quick what maps files or punches holes into them
+FSTESTS = (
+    "ext4/030", "ext4/031", "ext4/047",
+    "generic/413", "generic/428", "generic/437", "generic/452", "generic/462", "generic/470", "generic/503",
+    "generic/605", "generic/606", "generic/607", "generic/608")
+
+
+class Away(threading.Thread):
+    """Takes memory away from the guest for as long as the body of `with` lasts."""
+
+    def __init__(self, pid, paths):
+        super().__init__(daemon=True)
+        self.pid, self.paths, self.over = pid, paths, threading.Event()
+        self.rounds = 0
+
+    def run(self):
+        while not self.over.wait(1):
+            os.sync()
+            with open("/proc/sys/vm/drop_caches", "w") as drop:
+                drop.write("1")
+            with contextlib.suppress(OSError, AssertionError):      # the guest may be at its end
+                for path in self.paths:
+                    madvise(self.pid, path, 21)
+            self.rounds += 1
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.over.set()
+        self.join()
+
+
+@contextlib.contextmanager
+def debian():
+    """A guest whose root is a read-only disk of ours, as pmem; besides /dev/pmem* for tests: yields it, and chroot command lines."""
+    root = run("findfs", "LABEL=guestroot").strip()
+    zram_swap()
+    files = [image("test.img", TEST, MKFS), image("scratch.img", SCRATCH, MKFS, where="/dev/shm")]
+    size = int(run("blockdev", "--getsize64", root))
+    args = pmem(root, size, "root", ",readonly=on,rom=on") + pmem(files[0], TEST, "test") + pmem(files[1], SCRATCH, "scratch")
+    with (Guest if XEN else KvmGuest)(args=args, initrd="initrd-pmem.gz", memory=768) as guest:
+        wait_for("the disks", lambda: guest.must("ls /dev/pmem* | wc -l") == "3", 30)
+        names = {int(guest.must(f"cat /sys/block/pmem{i}/size")) * 512: f"/dev/pmem{i}" for i in range(3)}
+        guest.must(f"mkdir /r; mount -t ext4 -o ro,dax {names[size]} /r; for d in proc sys dev; do mount -o bind /$d /r/$d; done; "
+                   "for d in tmp run var/tmp; do mount -t tmpfs t /r/$d; done; mkdir -p /r/dev/shm; mount -t tmpfs t /r/dev/shm; ifconfig lo up")
+        guest.disks = names[TEST], names[SCRATCH]
+        with Away(guest.dm_pid(), files) as away:
+            yield guest
+        note(f"{'Xen' if XEN else 'KVM'}: memory taken away {away.rounds} times" + (
+            "; " + ", ".join(f"{name}: {lease['faults']} faults, {lease['revoked']} pages revoked"
+                             for name in ("test", "scratch") for lease in [guest.lease(name)]) if XEN else ""))
+    for path in files:
+        os.unlink(path)
+    if XEN:
+        scenario.healthy()
+
+
+def inside(guest, command, timeout, **env):
+    """A command in the root file system; exit code and output."""
+    words = " ".join(f"{name}='{value}'" for name, value in env.items())
+    return guest.run(f"chroot /r /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp TERM=dumb {words} {command}", timeout)
+
+
+def compare(name, outcome):
+    """Under Xen: leave what came out. Under KVM: it has to be the same."""
+    if XEN:
+        ask(keep={name: outcome})
+        return
+    xen = ask(kept=name)
+    if xen is None:
+        raise Skip("nothing to compare with: Xen's run has not got so far")
+    assert xen == outcome, f"Xen: {xen}; KVM: {outcome}"
+
+
+# ---- fio -------------------------------------------------------------------
+
+def fio(wanted):
+    with debian() as guest:
+        code, text = inside(guest, f"mount -o dax {guest.disks[0]} /mnt/test", 30)
+        assert code == 0, text
+        for name in wanted:
+            with case(name):
+                code, text = inside(guest, f"fio --name=x --filename=/mnt/test/f --verify=crc32c --do_verify=1 "
+                                           f"--verify_fatal=1 --output-format=json {FIO[name]}", 300)
+                assert code == 0, text[-600:]
+                job = json.loads(text[text.index("{"):])["jobs"][0]
+                assert job["error"] == 0 and job["write"]["total_ios"] > 0, job
+                note(f"{job['write']['total_ios']} writes, {job['read']['total_ios']} reads, {job['job_runtime'] / 1000:.1f} s of fio's")
+                compare(f"fio {name}", [job["error"], job["write"]["total_ios"]])
+
+
+@limit(1200)
+@cases(*FIO)
+def test_fio_xen(wanted):
+    """fio writes and verifies through DAX."""
+    fio(wanted)
+
+
+@limit(1200)
+@cases(*FIO)
+@kvm
+def test_fio_kvm(wanted):
+    fio(wanted)
+
+
+# ---- xfstests --------------------------------------------------------------
+
+def fstests(wanted):
+    """One run of their script for all; each test has a line in its output."""
+    with debian() as guest:
+        if inside(guest, "test -x /opt/xfstests/check", 10)[0]:
+            raise Skip("no tree of xfstests in the cache (LEND_CACHE/src/xfstests), see docs/testing.md")
+        progress(f"{len(wanted)} xfstests under {'Xen' if XEN else 'KVM'}")
+        test, scratch = guest.disks
+        _, text = inside(guest, f"sh -c 'cd /opt/xfstests && ./check {' '.join(wanted)}'", 100 * len(wanted), FSTYP="ext4", TEST_DEV=test, TEST_DIR="/mnt/test",
+                         SCRATCH_DEV=scratch, SCRATCH_MNT="/mnt/scratch", MOUNT_OPTIONS="-o dax", TEST_FS_MOUNT_OPTS="-o dax",
+                         RESULT_BASE="/tmp/results")
+        print(text)
+        for name in wanted:
+            line = re.search(rf"^{name}\s+(.*)$", text, re.M)
+            with case(name):
+                assert line, f"no word on it: {text[-400:]}"
+                reason = re.search(r"\[not run\]\s*(.*)", line[1])
+                outcome = "not run" if reason else "fail" if re.search(r"failed|mismatch|\[dmesg|inconsistent", line[1]) else "pass"
+                compare(name, outcome)
+                if reason:
+                    raise Skip(f"{reason[1]}")
+                if outcome == "fail" and XEN:
+                    raise Skip(f"it fails ({line[1].strip()}); whether under KVM, too, tells KVM's run")
+
+
+@limit(1800)
+@cases(*FSTESTS)
+def test_xfstests_xen(wanted):
+    fstests(wanted)
+
+
+@limit(1800)
+@cases(*FSTESTS)
+@kvm
+def test_xfstests_kvm(wanted):
+    fstests(wanted)
+
+
+# ---- what the guest's own tools say ----------------------------------------
+
+def ndctl():
+    with debian() as guest:
+        code, text = inside(guest, "ndctl list --buses --regions --namespaces --human", 60)
+        assert code == 0, text
+        print(text)
+        found = json.loads(text)
+        spaces = [space for bus in (found if isinstance(found, list) else [found])
+                  for region in bus.get("regions", []) for space in region.get("namespaces", [])]
+        assert len(spaces) == 3 and all(re.match(r"pmem\d", space["blockdev"]) for space in spaces), found
+        compare("ndctl", sorted([space["mode"], space["size"]] for space in spaces))
+        note(", ".join(f"{space['dev']}: {space['mode']}, {space['size']}, {space['blockdev']}" for space in spaces))
+
+
+@limit(300)
+def test_ndctl_xen():
+    """ndctl sees namespaces of the right sizes."""
+    ndctl()
+
+
+@limit(300)
+@kvm
+def test_ndctl_kvm():
+    ndctl()
+
+
+# ---- libvirt ---------------------------------------------------------------
+
+class ByLibvirt(Example):
+    """The example in libvirt's words, given to its Xen driver, which runs in a root of its own on dom0's kernel."""
+
+    def __init__(self, root):
+        super().__init__("pmem")
+        self.root = root
+
+    def create(self, timeout):
+        run("chroot", self.root, "virsh", "-c", "xen:///system", "create", f"{LEND}/examples/pmem.xml", timeout=timeout)
+
+
+@contextlib.contextmanager
+def libvirtd():
+    """The root of a Debian in which libvirtd runs."""
+    root, disk, own = "/tmp/libvirt", "/tmp/guestroot", "/tmp/guestroot-changes"
+    binds = ["/proc", "/sys", "/dev", "/run", "/lend", "/tmp", "/usr/lib/xen-4.20", "/var/lib/xen", "/var/log/xen", LEND]
+    for path in root, disk, own + "/upper", own + "/work":
+        os.makedirs(path, exist_ok=True)
+    run("mount", "-o", "ro", "LABEL=guestroot", disk)
+    run("mount", "-t", "overlay", "-o", f"lowerdir={disk},upperdir={own}/upper,workdir={own}/work", "libvirt", root)
+    with contextlib.ExitStack() as stack:
+        stack.callback(run, "umount", "-R", "-l", root, disk)
+        for path in binds:
+            os.makedirs(root + path, exist_ok=True)
+            run("mount", "--rbind", path, root + path)
+        with open("/tmp/libvirtd.log", "w") as log:
+            daemon = subprocess.Popen(["chroot", root, "libvirtd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        stack.callback(daemon.wait)
+        stack.callback(daemon.terminate)
+        try:
+            wait_for("libvirtd", lambda: "Running hypervisor" in run("chroot", root, "virsh", "-c", "xen:///system", "version", check=False), 60, 1)
+            yield root
+        finally:
+            with open("/tmp/libvirtd.log", errors="replace") as log:
+                print(log.read())
+
+
+@limit(400)
+def test_libvirt():
+    """examples/pmem.xml, by virsh create."""
+    with libvirtd() as root:
+        pmem_example(ByLibvirt(root))
