@@ -44,6 +44,9 @@ WAYS["fd memfd"] = [["punch 8 16"], ["punch 8 16", "pfill 8 16 0x70000"], ["trun
 WAYS["fd file="] = [*WAYS["fd memfd"], ["sync"], ["sync", "!drop"], ["zero 8 16"]]
 WAYS["fd udmabuf"] = [["fill 8 16 0xa0000"], ["punch 8 16"]]
 
+# What Linux may refuse
+FAVOURS = ("collapse_huge", "split", "move", "soft_offline")
+
 # What the process that reads and writes on the other lease does not notice: by kind.
 SAME = ["cold 0 64", "sync", "softdirty", "fork", "!compact", "soft_offline 3 1", "populate_write 0 64"]
 UNSEEN = {
@@ -97,7 +100,7 @@ class Mix:
             for _ in range(self.random.randrange(2, 9)):
                 commands = self.random.choice(WAYS[kind])
                 for command in commands:
-                    self.do(self.bench, command)
+                    self.ask(self.bench, command) if command.split()[0] in FAVOURS else self.do(self.bench, command)
                 self.bench.same(kind)
                 if commands == ["over 8 16"]:       # what comes next is for memory of that kind
                     self.do(self.bench, "remap 8 16")
@@ -141,16 +144,17 @@ class Mix:
 
     def elsewhere(self):
         command = self.random.choice(UNSEEN[self.kind])
-        self.doing.append(f"other: {command}")
-        try:
-            if command[0] == "!":
-                self.do(self.bench, command)
-            else:
-                self.other.do(command)
-        except AssertionError as error:     # pages that cannot be moved now, no huge page to be had
-            assert re.search("busy|Resource temp|Cannot alloc|Invalid arg", str(error)), error
-            self.done["refused"] += 1
+        self.doing.append("other:")
+        self.ask(self.bench if command[0] == "!" else self.other, command)
         self.done["unseen"] += 1
+
+    def ask(self, target, command):
+        """What Linux may refuse: pages that cannot be moved now, no huge page to be had."""
+        try:
+            self.do(target, command)
+        except AssertionError as error:
+            assert re.search("busy|Resource temp|Cannot alloc|Invalid arg|Input/output", str(error)), error
+            self.done["refused"] += 1
 
     def end(self):
         for _ in range(120):
