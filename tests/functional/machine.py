@@ -70,7 +70,8 @@ class Machine:
         via = ",disable-legacy=on,iommu_platform=on" if pvh else ""
         disk = "file={},if=none,id={},format=raw,cache=writeback,{}"
         more = []
-        if "guestroot" in parts:
+        if "guestroot" in parts:        # the lane differential, which has a guest of 8 GiB as well
+            memory = 12 << 10
             more = ["-drive", disk.format(parts["guestroot"] + "/guestroot.img", "vdd", "readonly=on"), "-device", "virtio-blk-pci,drive=vdd" + via]
         self.argv = [
             qemu + "/qemu-system-x86_64", "-L", qemu + "/share",

@@ -15,7 +15,7 @@ import scenario
 from kvmguest import KvmGuest
 from lendlab import LEND, XEN, Guest, Skip, ask, case, cases, kvm, limit, madvise, note, pmem, progress, run, wait_for, zram_swap
 from test_examples import Example, pmem as pmem_example
-from test_pmem import image
+from test_pmem import image, placed
 
 MIB = 1 << 20
 TEST, SCRATCH = 256 * MIB, 400 * MIB        # a file on a disk, and one in memory that can be swapped out
@@ -199,6 +199,20 @@ def test_ndctl_xen():
 @kvm
 def test_ndctl_kvm():
     ndctl()
+
+
+# ---- guests small and large ------------------------------------------------
+
+GUESTS = {"128_mib": ([2, 256], 128), "8_gib": ([2, 64 << 10], 8192)}
+
+
+@limit(700)
+@cases(*GUESTS)
+def test_guest_of(wanted):
+    """The window for memory devices, for guests that the machine of the functional lane has no room for, too."""
+    for name in wanted:
+        with case(name):
+            placed(*GUESTS[name])
 
 
 # ---- libvirt ---------------------------------------------------------------
