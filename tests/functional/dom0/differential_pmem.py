@@ -5,6 +5,7 @@ away all the time: it writes back, drops its page cache and swaps out.
 What Xen's run has seen is kept by the host, and KVM's, in the next machine, is held against it."""
 
 import contextlib
+import glob
 import json
 import os
 import re
@@ -232,7 +233,7 @@ class ByLibvirt(Example):
 def libvirtd():
     """The root of a Debian in which libvirtd runs."""
     root, disk, own = "/tmp/libvirt", "/tmp/guestroot", "/tmp/guestroot-changes"
-    binds = ["/proc", "/sys", "/dev", "/run", "/lend", "/tmp", "/usr/lib/xen-4.20", "/var/lib/xen", "/var/log/xen", LEND]
+    binds = ["/proc", "/sys", "/dev", "/run", "/lend", "/tmp", "/usr/lib/xen-4.20", "/usr/share/seabios", "/var/lib/xen", "/var/log/xen", LEND]
     for path in root, disk, own + "/upper", own + "/work":
         os.makedirs(path, exist_ok=True)
     run("mount", "-o", "ro", "LABEL=guestroot", disk)
@@ -242,6 +243,8 @@ def libvirtd():
         for path in binds:
             os.makedirs(root + path, exist_ok=True)
             run("mount", "--rbind", path, root + path)
+        # all processors that libvirt knows have VME; that of the emulated machine does not, and libvirt would not start
+        run("sed", "-i", "/'vme'/d", root + "/usr/share/libvirt/cpu_map/x86_486.xml")
         with open("/tmp/libvirtd.log", "w") as log:
             daemon = subprocess.Popen(["chroot", root, "libvirtd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         stack.callback(daemon.wait)
@@ -250,8 +253,9 @@ def libvirtd():
             wait_for("libvirtd", lambda: "Running hypervisor" in run("chroot", root, "virsh", "-c", "xen:///system", "version", check=False), 60, 1)
             yield root
         finally:
-            with open("/tmp/libvirtd.log", errors="replace") as log:
-                print(log.read())
+            for name in ["/tmp/libvirtd.log", *glob.glob(root + "/var/log/libvirt/libxl/*.log")]:
+                with open(name, errors="replace") as log:
+                    print(log.read()[-4000:])
 
 
 @limit(400)
