@@ -146,7 +146,7 @@ def fstests(wanted):
         progress(f"{len(wanted)} xfstests under {'Xen' if XEN else 'KVM'}")
         test, scratch = guest.disks
         _, text = inside(guest, f"sh -c 'cd /opt/xfstests && ./check {' '.join(wanted)}'", 100 * len(wanted), FSTYP="ext4", TEST_DEV=test, TEST_DIR="/mnt/test",
-                         SCRATCH_DEV=scratch, SCRATCH_MNT="/mnt/scratch", MOUNT_OPTIONS="-o dax", TEST_FS_MOUNT_OPTS="-o dax",
+                         SCRATCH_DEV=scratch, SCRATCH_MNT="/mnt/scratch", MKFS_OPTIONS="-b 4096", MOUNT_OPTIONS="-o dax", TEST_FS_MOUNT_OPTS="-o dax",
                          RESULT_BASE="/tmp/results")
         print(text)
         for name in wanted:

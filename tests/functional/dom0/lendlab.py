@@ -224,9 +224,11 @@ def mapping_of(pid, path):
     raise AssertionError(f"process {pid} does not map {path}")
 
 
-def madvise(pid, path, advice):
-    """process_madvise of another process's mapping of that file: 21 is MADV_PAGEOUT, 20 MADV_COLD."""
+def madvise(pid, path, advice, offset=0, length=None):
+    """process_madvise of another process's mapping of that file, or of a part of it: 21 is MADV_PAGEOUT, 20 MADV_COLD."""
     start, end = mapping_of(pid, path)
+    start += offset
+    end = start + length if length else end
     fd = os.pidfd_open(pid)
     try:
         vec = (ctypes.c_ulong * 2)(start, end - start)

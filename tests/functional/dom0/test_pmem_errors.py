@@ -77,15 +77,17 @@ def no_space(disk, path, first, guest):
 
 def bad_disk(disk, path, first, guest):
     """The pages are on the disk only, and it fails."""
-    def gone():
-        os.sync()
-        madvise(guest.dm_pid(), path, 21)
+    os.sync()
+    disk.becomes("error")
+    part = (first + LOST[0]) * 4096, LOST[1] * 4096
+
+    def gone():     # and it does not come back: nothing can be read ahead
+        madvise(guest.dm_pid(), path, 21, *part)
         with open(path, "rb") as data:
-            os.posix_fadvise(data.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        return not cached(path, (first + LOST[0]) * 4096, LOST[1] * 4096)
+            os.posix_fadvise(data.fileno(), *part, os.POSIX_FADV_DONTNEED)
+        return not cached(path, *part)
 
     wait_for("empty page cache", gone, 20)
-    disk.becomes("error")
     return f"dax load /mnt/f {LOST[0]} 1"
 
 
