@@ -3,16 +3,12 @@
 # Makes dom0's kernel, initrd and disk image: Debian trixie with Xen's tools, nothing of ours. Runs in the build root; $1 is where they go.
 set -eu
 . "$TOP/scripts/common.sh"
+. "$TOP/scripts/debian-tree.sh"
 . "$TOP/scripts/initrd.sh"
 
 dest=$1
 tree=$dest/tree
-packages=$(sed 's/#.*//' "$TOP/images/dom0/packages" | xargs | tr ' ' ,)
-TMPDIR=/tmp mmdebstrap --mode=root --variant=essential --architectures=amd64 --include="$packages" \
-    --aptopt='Apt::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
-    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    "$SUITE" "$tree" "deb $LEND_MIRROR $SUITE main"
-rm -rf "$tree/var/cache/apt" "$tree/var/lib/apt/lists"
+debian_tree "$TOP/images/dom0/packages" "$tree"
 mkdir -p "$tree/usr/lib/xen-lend" "$tree/lend" "$tree/var/lib/xen" "$tree/var/log/xen/console"
 mkdir -p "$tree/usr/lib/modules"
 cp -a "/opt/linux/lib/modules/$KVER" "$tree/usr/lib/modules/"

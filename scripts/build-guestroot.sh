@@ -5,15 +5,11 @@
 # packages: autoconf automake libtool libtool-bin gettext pkgconf uuid-dev libattr1-dev libacl1-dev libaio-dev libgdbm-dev libblkid-dev xfslibs-dev
 set -eu
 . "$TOP/scripts/common.sh"
+. "$TOP/scripts/debian-tree.sh"
 
 dest=$1
 tree=$dest/tree
-packages=$(sed 's/#.*//' "$TOP/images/guestroot/packages" | xargs | tr ' ' ,)
-TMPDIR=/tmp mmdebstrap --mode=root --variant=essential --architectures=amd64 --include="$packages" \
-    --aptopt='Apt::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
-    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    "$SUITE" "$tree" "deb $LEND_MIRROR $SUITE main"
-rm -rf "$tree/var/cache/apt" "$tree/var/lib/apt/lists"
+debian_tree "$TOP/images/guestroot/packages" "$tree"
 mkdir -p "$tree/mnt/test" "$tree/mnt/scratch"
 ln -sf ../proc/self/mounts "$tree/etc/mtab"
 # the users that xfstests wants

@@ -30,9 +30,9 @@ part_key() {
         qemu)    key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh configs/qemu.options hw include accel qapi linux/include qemu-patches ;;
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
-        dom0)    key_of "$(root_id)" $common scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
+        dom0)    key_of "$(root_id)" $common scripts/debian-tree.sh scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
         debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/initrd.sh configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
-        guestroot) key_of "$(root_id)" $common images/guestroot "$(xfstests_id)" ;;
+        guestroot) key_of "$(root_id)" $common scripts/debian-tree.sh images/guestroot "$(xfstests_id)" ;;
         payload) key_of "$(part_key xen)" "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 linux/include examples ;;
         *) die "no part '$1'; the parts are: $PARTS $LANE_PARTS" ;;
     esac

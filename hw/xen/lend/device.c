@@ -100,15 +100,23 @@ bool xen_lend_open(Error **errp)
     return true;
 }
 
-int xen_lend_lease(XenLease *lease, void *host, const XenLentOptions *options)
+int xen_lend_lease(XenLease *lease, void *host)
 {
+    static const uint32_t memtype[] = {
+        [XEN_LEND_CACHE_WB] = XEN_LEND_MEMTYPE_WB,
+        [XEN_LEND_CACHE_WC] = XEN_LEND_MEMTYPE_WC,
+        [XEN_LEND_CACHE_UC] = XEN_LEND_MEMTYPE_UC,
+    };
+    const XenLentOptions *options = &lease->options;
     struct xen_lend_lease arg = {
         .size = sizeof(arg),
-        .flags = lease->flags,
+        .flags = (options->readonly ? XEN_LEND_READONLY : 0) |
+                 (options->policy == XEN_LEND_FAILURE_ZERO ?
+                  XEN_LEND_POLICY_ZERO : 0),
         .addr = (uintptr_t)host,
         .len = lease->len,
         .gfn = lease->gpa >> qemu_target_page_bits(),
-        .memtype = lease->memtype,
+        .memtype = memtype[options->cache],
         .ioserv = xen_lend.ioserv,
         .around = options->around,
     };
@@ -122,7 +130,7 @@ int xen_lend_lease(XenLease *lease, void *host, const XenLentOptions *options)
 
     lease->id = arg.id;
     trace_xen_lend_lease(lease->name, lease->id, lease->gpa, lease->len,
-                         host, lease->flags);
+                         host, arg.flags);
     return 0;
 }
 

@@ -28,8 +28,7 @@
  */
 typedef struct XenLease {
     uint32_t id;            /* as known to kernel and hypervisor */
-    uint32_t flags;         /* XEN_LEND_READONLY, XEN_LEND_POLICY_* */
-    uint32_t memtype;       /* XEN_LEND_MEMTYPE_* */
+    XenLentOptions options;
     hwaddr gpa;             /* in the guest (bytes) */
     uint64_t len;           /* bytes */
     char *name;             /* of the memory region */
@@ -70,11 +69,10 @@ extern XenLend xen_lend;
  *
  * @lease: all but @id filled in; @id is set on success
  * @host: start of the backing, page aligned
- * @options: granularity
  *
  * Return: 0 or -errno, see standard-headers/xen/lend.h.
  */
-int xen_lend_lease(XenLease *lease, void *host, const XenLentOptions *options);
+int xen_lend_lease(XenLease *lease, void *host);
 
 /**
  * xen_lend_unlease: end a lease

@@ -21,11 +21,6 @@
 static XenLease *xen_lease_new(MemoryRegion *mr, hwaddr gpa, uint64_t len,
                                const XenLentOptions *options)
 {
-    static const uint32_t memtype[] = {
-        [XEN_LENT_CACHE_WB] = XEN_LEND_MEMTYPE_WB,
-        [XEN_LENT_CACHE_WC] = XEN_LEND_MEMTYPE_WC,
-        [XEN_LENT_CACHE_UC] = XEN_LEND_MEMTYPE_UC,
-    };
     XenLease *lease = g_new0(XenLease, 1);
 
     lease->refs = 1;
@@ -33,13 +28,7 @@ static XenLease *xen_lease_new(MemoryRegion *mr, hwaddr gpa, uint64_t len,
     lease->mr = mr;
     lease->gpa = gpa;
     lease->len = len;
-    lease->memtype = memtype[options->cache];
-    if (options->readonly) {
-        lease->flags |= XEN_LEND_READONLY;
-    }
-    if (options->policy == XEN_LENT_POLICY_ZERO) {
-        lease->flags |= XEN_LEND_POLICY_ZERO;
-    }
+    lease->options = *options;
     return lease;
 }
 
@@ -154,17 +143,14 @@ static void lend_region_add(MemoryListener *listener,
         return;
     }
 
-    options = xen_lent_options(mr, xen_lend.failure == XEN_LEND_FAILURE_ZERO
-                                   ? XEN_LENT_POLICY_ZERO
-                                   : XEN_LENT_POLICY_FAULT);
+    options = xen_lent_options(mr, xen_lend.failure);
     options.readonly |= section->readonly;
 
     lease = xen_lease_new(mr, gpa, len, &options);
-    if ((lease->flags & XEN_LEND_READONLY) &&
-        !(xen_lend.features & XEN_LEND_FEAT_READONLY)) {
+    if (options.readonly && !(xen_lend.features & XEN_LEND_FEAT_READONLY)) {
         ret = -EOPNOTSUPP;
     } else {
-        ret = xen_lend_lease(lease, host, &options);
+        ret = xen_lend_lease(lease, host);
     }
     if (ret < 0) {
         xen_lend.refused++;

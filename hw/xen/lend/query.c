@@ -9,18 +9,6 @@
 #include "exec/target_page.h"
 #include "internal.h"
 
-static XenLendCache cache_type(uint32_t memtype)
-{
-    switch (memtype) {
-    case XEN_LEND_MEMTYPE_UC:
-        return XEN_LEND_CACHE_UC;
-    case XEN_LEND_MEMTYPE_WC:
-        return XEN_LEND_CACHE_WC;
-    default:
-        return XEN_LEND_CACHE_WB;
-    }
-}
-
 static XenLendLease *lease_info(XenLease *lease)
 {
     XenLendLease *info = g_new0(XenLendLease, 1);
@@ -34,10 +22,9 @@ static XenLendLease *lease_info(XenLease *lease)
         .name = g_strdup(lease->name),
         .gfn = lease->gpa >> qemu_target_page_bits(),
         .size = lease->len,
-        .readonly = lease->flags & XEN_LEND_READONLY,
-        .policy = lease->flags & XEN_LEND_POLICY_ZERO ? XEN_LEND_FAILURE_ZERO
-                                                      : XEN_LEND_FAILURE_FAULT,
-        .cache = cache_type(lease->memtype),
+        .readonly = lease->options.readonly,
+        .policy = lease->options.policy,
+        .cache = lease->options.cache,
         .installed = stats.installed << qemu_target_page_bits(),
         .faults = stats.faults,
         .resolves = stats.resolves,

@@ -130,7 +130,7 @@ bool xen_lent_memory_region_init_fd(XenLentMemoryRegion *lmr, Object *owner,
 #endif
 }
 
-XenLentOptions xen_lent_options(MemoryRegion *mr, XenLentPolicy policy)
+XenLentOptions xen_lent_options(MemoryRegion *mr, XenLendFailure policy)
 {
     Object *lent = object_dynamic_cast(OBJECT(mr),
                                        TYPE_XEN_LENT_MEMORY_REGION);

@@ -58,23 +58,17 @@ struct XenLendTestDev {
 static bool get_options(XenLendTestDev *dev, XenLentOptions *options,
                         Error **errp)
 {
+    int cache = qapi_enum_parse(&XenLendCache_lookup, dev->cache,
+                                XEN_LEND_CACHE_WB, errp);
+
     *options = (XenLentOptions) {
         .readonly = dev->readonly,
-        .policy = dev->zero ? XEN_LENT_POLICY_ZERO : XEN_LENT_POLICY_FAULT,
+        .policy = dev->zero ? XEN_LEND_FAILURE_ZERO : XEN_LEND_FAILURE_FAULT,
+        .cache = cache,
         .prefault = dev->prefault,
         .around = dev->around,
     };
-    if (!dev->cache || !strcmp(dev->cache, "wb")) {
-        options->cache = XEN_LENT_CACHE_WB;
-    } else if (!strcmp(dev->cache, "wc")) {
-        options->cache = XEN_LENT_CACHE_WC;
-    } else if (!strcmp(dev->cache, "uc")) {
-        options->cache = XEN_LENT_CACHE_UC;
-    } else {
-        error_setg(errp, "no cache type '%s'", dev->cache);
-        return false;
-    }
-    return true;
+    return cache >= 0;
 }
 
 /* A file of 64-bit words, each of which is its offset. */

@@ -8,6 +8,7 @@
 #define HW_XEN_LEND_REGION_H
 
 #include "exec/memory.h"
+#include "qapi/qapi-types-xen-lend.h"
 
 /*
  * A XenLentMemoryRegion is RAM of QEMU's own, with a say in how it is lent
@@ -20,34 +21,6 @@
  */
 #define TYPE_XEN_LENT_MEMORY_REGION "xen-lent-memory-region"
 OBJECT_DECLARE_SIMPLE_TYPE(XenLentMemoryRegion, XEN_LENT_MEMORY_REGION)
-
-/**
- * XenLentPolicy: what the guest meets when a page cannot be had
- *
- * A page cannot be had when it is past the end of the file, when reading it
- * gave an I/O error, or when QEMU has nothing mapped there.
- *
- * @XEN_LENT_POLICY_FAULT: what hardware does; a recoverable machine check
- *     on x86
- * @XEN_LENT_POLICY_ZERO: a page of zeros, until the next change of the backing
- */
-typedef enum XenLentPolicy {
-    XEN_LENT_POLICY_FAULT,
-    XEN_LENT_POLICY_ZERO,
-} XenLentPolicy;
-
-/**
- * XenLentCache: memory type of the guest's mapping
- *
- * @XEN_LENT_CACHE_WB: write-back, for RAM
- * @XEN_LENT_CACHE_WC: write-combining, for frame buffers
- * @XEN_LENT_CACHE_UC: uncached
- */
-typedef enum XenLentCache {
-    XEN_LENT_CACHE_WB,
-    XEN_LENT_CACHE_WC,
-    XEN_LENT_CACHE_UC,
-} XenLentCache;
 
 /**
  * XenLentOptions: how a region is lent
@@ -63,16 +36,16 @@ typedef enum XenLentCache {
  */
 typedef struct XenLentOptions {
     bool readonly;
-    XenLentPolicy policy;
-    XenLentCache cache;
+    XenLendFailure policy;
+    XenLendCache cache;
     uint64_t prefault;
     uint32_t around;
 } XenLentOptions;
 
 /* How RAM regions are lent that do not say. */
 #define XEN_LENT_OPTIONS_DEFAULT ((XenLentOptions) { \
-    .policy = XEN_LENT_POLICY_FAULT,                 \
-    .cache = XEN_LENT_CACHE_WB,                      \
+    .policy = XEN_LEND_FAILURE_FAULT,                \
+    .cache = XEN_LEND_CACHE_WB,                      \
 })
 
 struct XenLentMemoryRegion {
@@ -141,6 +114,6 @@ bool xen_lent_memory_region_init_fd(XenLentMemoryRegion *lmr, Object *owner,
  * Return: the options it was created with, or the defaults; @readonly is
  * also set if the region is a ROM.
  */
-XenLentOptions xen_lent_options(MemoryRegion *mr, XenLentPolicy policy);
+XenLentOptions xen_lent_options(MemoryRegion *mr, XenLendFailure policy);
 
 #endif

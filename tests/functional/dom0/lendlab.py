@@ -91,7 +91,7 @@ def why(error):
     """One line on the exception being handled, with its place in a test."""
     text = traceback.format_exc()
     print(text)
-    where = re.findall(r'File "[^"]*/(test_\w+\.py)", line (\d+)', text)
+    where = re.findall(r'File "[^"]*/(\w+_\w+\.py)", line (\d+)', text)
     place = f" ({where[-1][0]}:{where[-1][1]})" if where else ""
     return " ".join((str(error) or type(error).__name__).split())[:400] + place
 

@@ -137,11 +137,11 @@ def test_powercut_killed():
             time.sleep(0.05)
 
 
-def placed(sizes, memory, where="/dev/shm"):
+def placed(sizes, memory):
     """Devices of so many MiB, each where no RAM and no BAR is."""
     args = []
     for i, size in enumerate(sizes):
-        args += pmem(image(f"p{i}", size * MIB, where=where), f"{size}M", ident=f"pm{i}")
+        args += pmem(image(f"p{i}", size * MIB, where="/dev/shm"), f"{size}M", ident=f"pm{i}")
     with Guest(args=args, initrd="initrd-pmem.gz", memory=memory) as guest:
         wait_for("the devices", lambda: guest.must("ls /dev/pmem* | wc -l") == str(len(sizes)), 90)
         found = sorted(int(guest.must(f"cat /sys/block/pmem{i}/size")) // 2048 for i in range(len(sizes)))
@@ -152,7 +152,7 @@ def placed(sizes, memory, where="/dev/shm"):
         others = [int(end, 16) for end in re.findall(r"^[0-9a-f]+-([0-9a-f]+) : (?:System RAM|PCI Bus)", guest.must("cat /proc/iomem"), re.M)]
         assert max(others) < min(lease["gfn"] for lease in leases) << 12, (others, leases)
     for i in range(len(sizes)):
-        os.unlink(f"{where}/p{i}")
+        os.unlink(f"/dev/shm/p{i}")
     scenario.healthy()
 
 

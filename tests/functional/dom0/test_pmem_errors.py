@@ -128,22 +128,24 @@ def lose(way, policy):
     scenario.healthy()
 
 
+def lose_each(ways, policy):
+    for way in ways:
+        with case(way):
+            lose(way, policy)
+
+
 @limit(400)
 @cases(*WAYS)
 def test_fault(wanted):
     """SIGBUS for the process that touches the page."""
-    for name in wanted:
-        with case(name):
-            lose(name, "fault")
+    lose_each(wanted, "fault")
 
 
 @limit(400)
 @cases(*WAYS)
 def test_zero(wanted):
     """Zeros for it, if it reads."""
-    for name in wanted:
-        with case(name):
-            lose(name, "zero")
+    lose_each(wanted, "zero")
 
 
 @limit(120)

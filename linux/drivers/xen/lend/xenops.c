@@ -80,11 +80,15 @@ int lend_xen_destroy(struct lend_lease *l)
 	return lend_op(l->domid, &op);
 }
 
+/* The generation that Xen has reached by itself.  EAGAIN on success. */
 static int lend_learn(struct lend_lease *l)
 {
 	struct xen_hvm_lend_query q;
-	int rc = lend_xen_query(l, &q);
+	int rc;
 
+	lockdep_assert_held(&l->lock);
+
+	rc = lend_xen_query(l, &q);
 	if (rc)
 		return rc;
 	l->generation = q.generation;
