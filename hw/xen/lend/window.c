@@ -18,6 +18,9 @@
 #include "hw/boards.h"
 #include "hw/xen/lend.h"
 
+/* Xen's page tables for a guest have four levels, whatever the host can do. */
+#define GUEST_PHYS_BITS_MAX 48
+
 /* A lease is no longer than this, and Linux has no use for more. */
 #define WINDOW_MAX (1 * TiB)
 
@@ -29,7 +32,7 @@
 
 void xen_lend_init_window(MachineState *ms, unsigned int phys_bits)
 {
-    uint64_t top = 1ULL << MIN(phys_bits, 52);
+    uint64_t top = 1ULL << MIN(phys_bits, GUEST_PHYS_BITS_MAX);
     uint64_t base = MAX(top / 4, ROUND_UP(2 * ms->ram_size, 1 * GiB));
     uint64_t size;
 
