@@ -105,7 +105,7 @@ def power_cut(machine, doom, acks, on_note):
     first, count = doom.get("pages", (1, None))
     words = first_words(machine.disk_file(doom["doom"], doom.get("image")))[first:][:count]
     last = acks[-1] if acks else 0
-    on_note(f"killed after {len(acks)} acknowledged rounds of {len(words)} pages; the disk has {min(words)} to {max(words)}")
+    on_note(f"killed after round {last} was acknowledged; the {len(words)} pages on the disk have {min(words)} to {max(words)}")
     good = acks and all(last <= word <= last + 1 for word in words)
     raise PowerCut("pass" if good else "fail", "" if good else f"round {last} was acknowledged, the disk has {words}")
 

@@ -297,7 +297,7 @@ def ivshmem(path, size, ident="lm"):
 
 def pmem(path, size, ident="pm0", more=""):
     """Device-model arguments for a file as persistent memory."""
-    return ["-object", f"memory-backend-file,id={ident},share=on,mem-path={path},size={size}{more}",
+    return ["-object", f"memory-backend-file,id={ident},share=on,align=2M,mem-path={path},size={size}{more}",
             "-device", f"virtio-pmem-pci,memdev={ident}"]
 
 
