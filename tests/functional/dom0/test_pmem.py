@@ -137,6 +137,11 @@ def test_powercut_killed():
             time.sleep(0.05)
 
 
+def beneath(guest):
+    """The end of what the guest has for RAM and BARs."""
+    return max(int(end, 16) for end in re.findall(r"^[0-9a-f]+-([0-9a-f]+) : (?:System RAM|PCI Bus)", guest.must("cat /proc/iomem"), re.M))
+
+
 def placed(sizes, memory):
     """Devices of so many MiB, each where no RAM and no BAR is."""
     args = []
@@ -149,8 +154,7 @@ def placed(sizes, memory):
         leases = guest.leases()
         note("at " + " ".join(f"{lease['gfn'] << 12:#x}" for lease in leases))
         assert sorted(lease["size"] for lease in leases) == [size * MIB for size in sizes], leases
-        others = [int(end, 16) for end in re.findall(r"^[0-9a-f]+-([0-9a-f]+) : (?:System RAM|PCI Bus)", guest.must("cat /proc/iomem"), re.M)]
-        assert max(others) < min(lease["gfn"] for lease in leases) << 12, (others, leases)
+        assert beneath(guest) < min(lease["gfn"] for lease in leases) << 12, leases
     for i in range(len(sizes)):
         os.unlink(f"/dev/shm/p{i}")
     scenario.healthy()
@@ -160,6 +164,31 @@ def placed(sizes, memory):
 def test_sizes():
     """From 2 MiB on, several devices, each where no RAM and no BAR is; and a large sparse one."""
     placed([2, 4, 16, 64, 128, 256, 512, 1024], 256)
+
+
+@limit(200)
+def test_neighbours():
+    """A BAR so large that hvmloader puts it above 4 GiB, and a balloon that takes memory and gives it back, stay below the window."""
+    path = image("pmem.img", 16 * MIB, EXT4)
+    bar = ["-object", "memory-backend-memfd,id=bar,size=4G", "-device", "ivshmem-plain,memdev=bar"]
+    with borrower(path, 16 * MIB, devices=bar) as guest:
+        mount(guest)
+        guest.must(f"dax make /mnt/f {PAGES}; dax store /mnt/f 0 {PAGES} 0x500")
+        window, large = (guest.lease(name)["gfn"] << 12 for name in ("pm0", "bar"))
+        assert 4 << 30 <= large < large + (4 << 30) <= beneath(guest) + 1 < window, (window, large, beneath(guest))
+
+        def memory():
+            return int(guest.must("sed -n 's/^MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo")) // 1024
+
+        full = memory()
+        run("xl", "mem-set", guest.name, "180")
+        wait_for("the balloon to take 60 MiB", lambda: memory() < full - 60, 60)
+        run("xl", "mem-set", guest.name, "256")
+        wait_for("the balloon to give it back", lambda: memory() > full - 4, 60)
+        assert beneath(guest) < window
+        assert guest.must(f"dax load /mnt/f 0 {PAGES}").split() == numbers(0x500, PAGES)
+        note(f"the BAR at {large:#x}, the window at {window:#x}")
+    scenario.healthy()
 
 
 @limit(200)
