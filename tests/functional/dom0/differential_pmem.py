@@ -69,7 +69,7 @@ class Away(threading.Thread):
 
 @contextlib.contextmanager
 def debian():
-    """A guest whose root is a read-only disk of ours, as pmem; besides /dev/pmem* for tests: yields it, and chroot command lines."""
+    """A guest whose root is a read-only disk of ours, as pmem; besides two for tests, which are its .disks; .away takes them away."""
     root = run("findfs", "LABEL=guestroot").strip()
     zram_swap()
     files = [image("test.img", TEST, MKFS), image("scratch.img", SCRATCH, MKFS, where="/dev/shm")]

@@ -44,6 +44,12 @@ def mounted(path, options):
         run("umount", "/tmp/mnt")
 
 
+def words_in(path):
+    """The first word of each page of the file f on an image, as dom0 sees it."""
+    with mounted(path, "loop,ro") as where, open(where + "/f", "rb") as data:
+        return [struct.unpack("<Q", data.read(4096)[:8])[0] for _ in range(PAGES)]
+
+
 def borrower(path, size, more="", devices=(), memory=256, **kw):
     return Guest(args=[*pmem(path, size, more=more), *devices], initrd="initrd-pmem.gz", memory=memory, **kw)
 
@@ -84,8 +90,7 @@ def test_dax(wanted):
                 assert lease["failed"] == 0 and lease["revoked"] > PAGES, lease
                 guest.must("umount /mnt")
                 note(f"{last} rounds of {PAGES} pages while pages were taken away; {lease['faults']} faults, {lease['revoked']} pages revoked")
-            with mounted(path, "loop,ro") as where, open(where + "/f", "rb") as data:
-                words = [struct.unpack("<Q", data.read(4096)[:8])[0] for _ in range(PAGES)]
+            words = words_in(path)
             assert words == [0x7000 + i for i in range(PAGES)], words
             scenario.healthy()
 
@@ -276,9 +281,10 @@ def test_direct_io():
     scenario.healthy()
 
 
-def cached(meminfo):
-    """Page cache and shared memory, MiB."""
-    return int(re.search(r"^Cached:\s+(\d+)", meminfo, re.M)[1]) / 1024
+def cached(guest):
+    """Page cache and shared memory, MiB: dom0's and the guest's."""
+    return [int(re.search(r"^Cached:\s+(\d+)", meminfo, re.M)[1]) / 1024
+            for meminfo in (scenario.read_file("/proc/meminfo").decode(), guest.must("cat /proc/meminfo"))]
 
 
 @limit(300)
@@ -296,9 +302,10 @@ def test_two_guests_share():
         def grown(guest, options):
             """By how much reading the file makes the page caches grow, dom0's and the guest's."""
             mount(guest, options=options)
-            before = cached(scenario.read_file("/proc/meminfo").decode()), cached(guest.must("cat /proc/meminfo"))
+            before = cached(guest)
             sums.add(guest.must("sha256sum /mnt/f", timeout=60))
-            after = cached(scenario.read_file("/proc/meminfo").decode()), cached(guest.must("cat /proc/meminfo"))
+            after = cached(guest)
+            assert guest.lease("pm0")["installed"] >= size
             guest.must("umount /mnt")
             return [round(b - a) for a, b in zip(before, after)]
 
