@@ -3,7 +3,6 @@
 # Sourced by ./lend.
 
 # shellcheck shell=sh
-. "$TOP/scripts/source.sh"
 . "$TOP/scripts/overlay.sh"
 
 # apply_to KIND TREE: all of it or nothing: tried on copies of the files that the patches touch, which then replace these

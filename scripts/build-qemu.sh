@@ -9,17 +9,7 @@ set -eu
 dest=$1
 work=$LEND_CACHE/trees/qemu
 mkdir -p "$work"
-key=$(source_files qemu | sha256sum | cut -c1-16)
-pristine=$work/pristine-$key
-if [ ! -e "$pristine" ]; then
-    rm -rf "$work"/pristine-*
-    unpack_source qemu "$work/unpacked"
-    # Debian's tree has some blobs and tests removed; its own patches make it build so
-    sed 's/#.*//' "$work/unpacked/debian/patches/series" | while read -r name _; do
-        [ -z "$name" ] || apply_patches "$work/unpacked" "$work/unpacked/debian/patches/$name"
-    done
-    mv "$work/unpacked" "$pristine"
-fi
+pristine=$(pristine_source qemu)
 
 # patch a copy, then carry over only the files that differ, so that ninja rebuilds no more than it must
 rm -rf "$work/patched"

@@ -11,9 +11,7 @@ set -eu
 dest=$1
 work=$LEND_CACHE/trees/xen
 mkdir -p "$work"
-key=$(source_files xen | sha256sum | cut -c1-16)
-pristine=$work/pristine-$key
-[ -e "$pristine" ] || { rm -rf "$work"/pristine-*; unpack_source xen "$pristine"; }
+pristine=$(pristine_source xen)
 
 # patch a copy, then carry over only the files that differ, so that make rebuilds no more than it must
 rm -rf "$work/patched"

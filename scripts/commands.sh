@@ -22,6 +22,8 @@ usage: ./lend COMMAND
   LEND_CACHE    where everything built is kept   $LEND_CACHE
   LEND_JOBS     parallel compilations            $LEND_JOBS
   LEND_MIRROR   URI of a Debian mirror           ${LEND_MIRROR:-(the one of the host's apt)}
+  LEND_SNAPSHOT URI of an archive of old Debians ${LEND_SNAPSHOT:-(the one that apt knows)}
+  LEND_SOURCES  folders and git directories that may have the sources of configs/sources; with colons between them
 END
 }
 

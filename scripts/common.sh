@@ -7,8 +7,10 @@
 LEND_CACHE=${LEND_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xen-lend}
 case $LEND_CACHE in /*) ;; *) LEND_CACHE=$PWD/$LEND_CACHE ;; esac
 LEND_JOBS=${LEND_JOBS:-$(nproc)}
+LEND_SOURCES=$(printf '%s\n' "${LEND_SOURCES:-}" | tr : '\n' | sed "/^\$/d; s,^\([^/]\),$PWD/\1," | paste -sd:)
 SUITE=trixie
 XEN_SERIES=4.20
+QEMU_SERIES=10.0
 LOGS=$LEND_CACHE/logs
 
 say() { printf '%s\n' "$*" >&2; }
@@ -75,6 +77,8 @@ step() {
     [ ! -t 2 ] || printf '\r\033[K' >&2
     step_t1=$(($(date +%s) - step_t0))
     if [ $step_rc -ne 0 ]; then
+        # a script that knows what is wrong has said so in its last line
+        case $(tail -n 1 "$step_log") in 'lend: '*) tail -n 1 "$step_log" >&2; exit 1 ;; esac
         say "   failed after $step_t1 s; the end of $step_log:"
         tail -n 25 "$step_log" | sed 's/^/   | /' >&2
         step_hint "$step_log"

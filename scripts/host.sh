@@ -6,7 +6,7 @@
 need_root() {
     [ "$(id -u)" = 0 ] && return
     command -v sudo >/dev/null || die "needs root (to make and enter a Debian root), and there is no sudo here"
-    exec sudo env LEND_CACHE="$LEND_CACHE" LEND_JOBS="$LEND_JOBS" LEND_MIRROR="${LEND_MIRROR:-}" TERM="${TERM:-dumb}" "$TOP/lend" "$@"
+    exec sudo env LEND_CACHE="$LEND_CACHE" LEND_JOBS="$LEND_JOBS" LEND_MIRROR="${LEND_MIRROR:-}" LEND_SNAPSHOT="${LEND_SNAPSHOT:-}" LEND_SOURCES="${LEND_SOURCES:-}" TERM="${TERM:-dumb}" "$TOP/lend" "$@"
 }
 
 check_host() {
@@ -16,6 +16,7 @@ check_host() {
         'debian 12'|'debian 13') ;;
         *) die "needs Debian 12 or 13, this is '$host_id'" ;;
     esac
+    folders | while read -r host_folder; do [ -d "$host_folder" ] || die "LEND_SOURCES: there is no folder $host_folder"; done || exit 1
     mkdir -p "$LEND_CACHE" 2>/dev/null || die "cannot write the cache $LEND_CACHE; name another place with LEND_CACHE"
     # shellcheck disable=SC1007
     unshare -m true 2>/dev/null || die "cannot make a mount namespace here; in a container, it needs CAP_SYS_ADMIN"

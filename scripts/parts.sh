@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The parts that get built, what each depends on (its key), and in what order.
-# Sourced by ./lend. A part is a directory out/PART-KEY in the cache; build-PART.sh fills it, in the build root.
+# Sourced by ./lend, after source.sh. A part is a directory out/PART-KEY in the cache; build-PART.sh fills it, in the build root.
 
 # shellcheck shell=sh
 PARTS="root xen qemu module guest dom0 payload"
@@ -21,13 +21,16 @@ part_text() {
 
 part_space() { case $1 in xen) echo 1000 ;; qemu) echo 3000 ;; dom0) echo 3000 ;; debugkernel) echo 6000 ;; guestroot) echo 2000 ;; *) echo 200 ;; esac; }
 
+# part_source PART: what of configs/sources it is built of
+part_source() { case $1 in xen|qemu) echo "$1" ;; esac; }
+
 # part_key PART: the words and paths that decide what comes out
 part_key() {
     common="scripts/build-$1.sh"
     case $1 in
         root)    root_key ;;
-        xen)     key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh scripts/xen-tool.sh configs/xen.config xen-patches ;;
-        qemu)    key_of "$(root_id)" $common scripts/source.sh scripts/overlay.sh configs/qemu.options hw include accel qapi linux/include qemu-patches ;;
+        xen)     key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/xen-tool.sh configs/xen.config xen-patches ;;
+        qemu)    key_of "$(root_id)" "$(source_id qemu)" $common scripts/overlay.sh configs/qemu.options hw include accel qapi linux/include qemu-patches ;;
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
         dom0)    key_of "$(root_id)" $common scripts/debian-tree.sh scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
@@ -56,9 +59,15 @@ build_part() {
     [ "$1" != root ] || return 0
     if [ "$1" = payload ]; then for need in xen qemu module guest; do build_part $need; done; set -- payload; fi
     have_part "$@" || with_lock "$1" make_part "$@"
+    [ -z "$(part_source "$1")" ] || source_note "$1"
 }
 
 make_part() {
+    part_mirror=$(mirror) || exit 1
+    if [ -n "$(part_source "$1")" ] && ! have_part "$@"; then
+        step "$1-source" "fetching the source of $1" in_root env LEND_MIRROR="${part_mirror%/}" LEND_SNAPSHOT="${LEND_SNAPSHOT:-}" \
+            LEND_SOURCES="${LEND_SOURCES:-}" sh "$TOP/scripts/get-source.sh" "$(part_source "$1")"
+    fi
     while :; do
         part_key=$(part_key "$1")
         have_part "$@" && return
@@ -68,7 +77,6 @@ make_part() {
         # shellcheck disable=SC2086
         [ -z "$part_packages" ] || root_add $part_packages
         part_tmp=$(new_dir "$1")
-        part_mirror=$(mirror) || exit 1
         step "$1" "$(part_text "$1")" in_root env LEND_MIRROR="${part_mirror%/}" XEN_DIR="$(part_dir_of "$1" xen)" QEMU_DIR="$(part_dir_of "$1" qemu)" \
             MODULE_DIR="$(part_dir_of "$1" module)" GUEST_DIR="$(part_dir_of "$1" guest)" \
             sh "$TOP/scripts/build-$1.sh" "$part_tmp"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The build root: a Debian trixie tree with compilers, kernel headers and image, and the signed index of the sources.
+# The build root: a Debian trixie tree with compilers, the newest whole pair of kernel headers and image, the signed index.
 # Sourced by ./lend. All artefacts are built in it, and the outer emulator and the host side of the tests run in it.
 
 # shellcheck shell=sh
-root_key() { key_of "$SUITE" configs/root.packages scripts/root.sh; }
+root_key() { key_of "$SUITE" configs/root.packages scripts/root.sh scripts/kernel-pair.sh; }
 root_dir() { out "root-$(root_key)"; }
 
 build_root() {
@@ -22,22 +22,23 @@ make_root() {
 debootstrap_root() {
     # the kernel is unpacked only, so that nothing tries to install a boot loader or an initrd
     # shellcheck disable=SC2016
-    TMPDIR=$LEND_CACHE/tmp unshare -m mmdebstrap --mode=root --variant=apt --architectures=amd64 \
+    TOP=$TOP TMPDIR=$LEND_CACHE/tmp unshare -m mmdebstrap --mode=root --variant=apt --architectures=amd64 \
         --include="$(sed 's/#.*//' "$TOP/configs/root.packages" | xargs | tr ' ' ,)" \
         --aptopt='Apt::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
         --skip=cleanup/apt/lists \
-        --customize-hook='chroot "$1" sh -ec "
-            cd /root
-            image=\$(apt-cache depends linux-image-amd64 | sed -n \"s/^ *Depends: \\(linux-image-6.*\\)/\\1/p\" | head -n 1)
-            apt-get download \$image
-            dpkg-deb -x \$image*.deb /opt/linux
-            rm \$image*.deb
+        --customize-hook='cp "$TOP/scripts/kernel-pair.sh" "$1/opt/"; chroot "$1" sh -ec "
+            mkdir -p /opt/pair /opt/linux
+            cd /opt/pair
+            sh ../kernel-pair.sh amd64 >/opt/linux/version
+            dpkg-deb -x linux-image-*.deb /opt/linux
+            rm linux-image-*.deb
+            apt-get -q -y --no-install-recommends install ./linux-*.deb
             cd /opt/linux
+            rm -r /opt/pair ../kernel-pair.sh
             [ -d lib ] || { mkdir lib; mv usr/lib/modules lib/; }
-            ls lib/modules >/opt/linux/version
             depmod -b /opt/linux \$(cat version)
-            { dpkg -l; apt-cache showsrc --only-source xen qemu; } | sha256sum | cut -c1-16 >/opt/root-id"' \
+            { dpkg -l; cat version; } | sha256sum | cut -c1-16 >/opt/root-id"' \
         "$SUITE" "$root_tmp" \
         "deb $root_mirror $SUITE main" "deb-src $root_mirror $SUITE main"
 }

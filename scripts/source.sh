@@ -1,50 +1,250 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Debian's source tarballs of Xen and QEMU: found in the signed Sources index of the build root, fetched by SHA-256.
-# Sourced by the build-*.sh scripts, inside the build root.
+# The sources that configs/sources pins: where they are looked for, what is taken in place of one that no place has.
+# Sourced by ./lend and by the build-*.sh scripts; what fetches runs in the build root.
+#
+# A record is a version and its files, as in configs/sources:
+#   VERSION
+#   SHA256 SIZE PLACE
+# The files of the version that is taken lie in LEND_CACHE/src under their own names.
 
 # shellcheck shell=sh
-# source_files NAME: lines "SHA256 DIRECTORY/FILE" of the newest version's tarballs (a .dsc is not needed, some mirrors lack one)
-source_files() {
-    newest=$(apt-cache showsrc --only-source "$1" | sed -n 's/^Version: //p' | sort -uV | tail -n 1)
-    [ -n "$newest" ] || die "the mirror has no source package $1"
-    apt-cache showsrc --only-source "$1" | awk -v want="$newest" '
+SOURCES_FILE=${SOURCES_FILE:-$TOP/configs/sources}
+APT_HELPER=${APT_HELPER:-/usr/lib/apt/apt-helper}
+# a place that gives less than LEND_SLOW_BYTES in LEND_SLOW_SECONDS is given up
+LEND_SLOW_SECONDS=${LEND_SLOW_SECONDS:-30}
+LEND_SLOW_BYTES=${LEND_SLOW_BYTES:-200000}
+
+# ---- what is wanted, what is taken ------------------------------------------
+
+# pinned_record NAME [N]: the Nth version of it in configs/sources
+pinned_record() {
+    awk -v name="$1" -v nth="${2:-1}" '
+        $1 == "source" { on = ($2 == name && ++count[name] == nth); if (on) print $3 }
+        on && NF == 3 && $1 != "source" && $1 !~ /^#/' "$SOURCES_FILE"
+}
+
+# source_wanted NAME: a hash of the wanted version
+source_wanted() { pinned_record "$1" | sha256sum | cut -c1-16; }
+
+# source_instead NAME: the file that says what is taken in place of the wanted version; of use as long as that one is wanted
+source_instead() { printf '%s\n' "$LEND_CACHE/src/$1.instead-of-$(source_wanted "$1")"; }
+
+# source_record NAME: the record that is taken
+source_record() {
+    if [ -e "$(source_instead "$1")" ]; then cat "$(source_instead "$1")"; else pinned_record "$1"; fi
+}
+
+# source_id NAME: a hash of what is taken, for the keys of all that is made of it
+source_id() { source_record "$1" | sha256sum | cut -c1-16; }
+
+# source_note NAME: one line if that is not what configs/sources wants
+source_note() {
+    [ ! -e "$(source_instead "$1")" ] ||
+        say "note: $1 $(pinned_record "$1" | head -n 1) is in no place; $(head -n 1 "$(source_instead "$1")") is built, which our patches apply to"
+}
+
+# ---- getting files ----------------------------------------------------------
+
+# good_file SHA256 SIZE FILE
+good_file() {
+    [ -f "$3" ] && [ "$(stat -c %s "$3")" = "$2" ] && printf '%s  %s\n' "$1" "$3" | sha256sum -c --status 2>/dev/null
+}
+
+# snapshot_uri TIME: Debian's archive at that time, as apt knows it; nothing if it does not
+snapshot_uri() {
+    snapshot=${LEND_SNAPSHOT:-$(apt-config dump --format '%v%n' Acquire::Snapshots::URI::Origin::Debian 2>/dev/null | head -n 1)}
+    printf '%s\n' "$snapshot" | sed "s/@SNAPSHOTID@/$1/; s,/*\$,,"
+}
+
+# download URI FILE SHA256 SIZE: with an eye on how fast it comes
+download() {
+    rm -f "$2"
+    "$APT_HELPER" -q -o APT::Sandbox::User=root -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+        download-file "$1" "$2" "SHA256:$3" >"$2.log" 2>&1 &
+    download_pid=$! download_had=0 download_rc=0 download_tick=0
+    while kill -0 $download_pid 2>/dev/null; do
+        sleep 0.2
+        download_tick=$((download_tick + 1))
+        [ $((download_tick % (LEND_SLOW_SECONDS * 5))) = 0 ] || continue
+        download_has=$(stat -c %s "$2" 2>/dev/null || echo 0)
+        echo "   ${2##*/}: $((download_has / 1024)) of $(($4 / 1024)) KiB"
+        [ $((download_has - download_had)) -ge "$LEND_SLOW_BYTES" ] || { kill $download_pid 2>/dev/null; download_rc=slow; }
+        download_had=$download_has
+    done
+    wait $download_pid || download_rc=${download_rc#0}failed
+    case $download_rc in
+        0) good_file "$3" "$4" "$2" || download_rc="wrong checksum" ;;
+        slow*) download_rc="slower than $((LEND_SLOW_BYTES / LEND_SLOW_SECONDS)) bytes a second" ;;
+        *) download_rc=$(sed -n 's/^E: Failed to fetch [^ ]* *//p' "$2.log" | head -n 1)
+           [ -n "$download_rc" ] || download_rc=$(tail -n 1 "$2.log") ;;
+    esac
+    rm -f "$2.log"
+    [ "$download_rc" = 0 ] || { rm -f "$2"; echo "   $1: $download_rc"; return 1; }
+}
+
+# folders: what LEND_SOURCES names, one a line
+folders() { printf '%s\n' "${LEND_SOURCES:-}" | tr : '\n' | grep . || :; }
+
+# from_folder NAME FILE SHA256 SIZE
+from_folder() {
+    [ -n "${LEND_SOURCES:-}" ] || { echo "   LEND_SOURCES is not set"; return 1; }
+    folders | while read -r folder; do
+        [ -f "$folder/$1" ] || { echo "   $folder: has no $1"; continue; }
+        good_file "$3" "$4" "$folder/$1" || { echo "   $folder/$1: wrong checksum"; continue; }
+        cp "$folder/$1" "$2"
+    done
+    [ -f "$2" ]
+}
+
+# get_file SHA256 SIZE PLACE: into LEND_CACHE/src, from the first place that has it
+get_file() {
+    get_name=${3##*/}
+    get_dest=$LEND_CACHE/src/$get_name
+    ! good_file "$1" "$2" "$get_dest" || return 0
+    rm -f "$get_dest"
+    echo "$get_name: $(($2 / 1024)) KiB"
+    for place in $(sed -n 's/^places //p' "$SOURCES_FILE"); do
+        case $place in
+            mirror) download "${LEND_MIRROR%/}/$3" "$get_dest.part" "$1" "$2" ;;
+            snapshot=*) get_uri=$(snapshot_uri "${place#*=}")
+                        if [ -n "$get_uri" ]; then download "$get_uri/$3" "$get_dest.part" "$1" "$2"; else false; fi ;;
+            folder) from_folder "$get_name" "$get_dest.part" "$1" "$2" ;;
+            *) die "$SOURCES_FILE: no such place: '$place'" ;;
+        esac || continue
+        mv "$get_dest.part" "$get_dest"
+        echo "   have it ($place)"
+        return 0
+    done
+    return 1
+}
+
+# get_record: all files of the record on the input; else 1, and get_missing is the first that is in no place
+get_record() {
+    get_missing=
+    read -r get_version || return 1
+    while read -r get_sha get_size get_place; do
+        get_file "$get_sha" "$get_size" "$get_place" </dev/null || { get_missing="${get_place##*/} $get_sha"; return 1; }
+    done
+}
+
+# ---- what is taken instead --------------------------------------------------
+
+# index_record NAME VERSION: of the signed index
+index_record() {
+    apt-cache showsrc --only-source "$1" | awk -v want="$2" '
+        /^$/ { on = 0 }
         /^Version: / { on = ($2 == want) }
         on && /^Directory: / { dir = $2 }
         /^[^ ]/ { sums = (/^Checksums-Sha256:/) }
-        sums && on && $3 ~ /\.tar\./ { sum[$3] = $1 }
-        END { for (f in sum) print sum[f], dir "/" f }' | sort -k2
+        sums && $3 ~ /\.tar\.[a-z]*$/ { sum[$2 " " $3] = $1 }
+        on && dir { if (!said++) print want; for (f in sum) { split(f, part, " "); print sum[f], part[1], dir "/" part[2] } delete sum; dir = "" }' |
+        awk 'NR == 1 || !seen[$0]++'
+}
+index_versions() { apt-cache showsrc --only-source "$1" 2>/dev/null | sed -n 's/^Version: //p' | sort -uVr; }
+
+# git_record NAME: the tip of the stable branch in a git directory that LEND_SOURCES names, as a tarball
+git_record() {
+    case $1 in
+        xen) git_refs="stable-$XEN_SERIES staging-$XEN_SERIES" git_file=xen/common/domctl.c ;;
+        qemu) git_refs="stable-$QEMU_SERIES v$QEMU_SERIES.0" git_file=accel/xen/xen-all.c ;;
+        *) return 1 ;;
+    esac
+    folders | while read -r folder; do
+        for ref in $git_refs; do
+            git_commit=$(git --git-dir="$(git_dir "$folder")" rev-parse -q --verify "$ref^{commit}" 2>/dev/null ||
+                         git --git-dir="$(git_dir "$folder")" rev-parse -q --verify "origin/$ref^{commit}" 2>/dev/null) || continue
+            git --git-dir="$(git_dir "$folder")" cat-file -e "$git_commit:$git_file" 2>/dev/null || continue
+            git_tar=$1_git-$git_commit.orig.tar.gz
+            git --git-dir="$(git_dir "$folder")" archive --format=tar --prefix="$1/" "$git_commit" | gzip -1n >"$LEND_CACHE/src/$git_tar"
+            echo "$ref-$(echo "$git_commit" | cut -c1-12)"
+            echo "$(sha256sum <"$LEND_CACHE/src/$git_tar" | cut -d' ' -f1) $(stat -c %s "$LEND_CACHE/src/$git_tar") $git_tar"
+            return
+        done
+    done
+}
+git_dir() { if [ -e "$1/.git" ]; then printf '%s\n' "$1/.git"; else printf '%s\n' "$1"; fi; }
+
+# other_records NAME: calls "try NAME FILE" with one record after another, until one is taken
+other_records() {
+    other=$LEND_CACHE/tmp/$1.record
+    n=2
+    while pinned_record "$1" $n >"$other" && [ -s "$other" ]; do
+        ! try_record "$1" "$other" || return 0
+        n=$((n + 1))
+    done
+    for version in $(index_versions "$1"); do
+        ! grep -q "^source $1 $version\$" "$SOURCES_FILE" || continue
+        index_record "$1" "$version" >"$other"
+        ! try_record "$1" "$other" || return 0
+    done
+    git_record "$1" >"$other"
+    [ -s "$other" ] && try_record "$1" "$other"
 }
 
-# fetch_source NAME: print the paths of the tarballs, after fetching what is not there yet
-fetch_source() {
-    mkdir -p "$LEND_CACHE/src"
-    source_files "$1" | while read -r sum file; do
-        dest=$LEND_CACHE/src/${file##*/}
-        if ! printf '%s  %s\n' "$sum" "$dest" | sha256sum -c --status 2>/dev/null; then
-            rm -f "$dest"
-            /usr/lib/apt/apt-helper download-file "$LEND_MIRROR/$file" "$dest.part" "SHA256:$sum" >&2 ||
-                die "the mirror does not give $file (404 or wrong checksum)"
-            mv "$dest.part" "$dest"
-        fi
-        printf '%s\n' "$dest"
+# try_record NAME FILE: take it, if it can be had and our patches apply to it
+try_record() {
+    echo "$1 $(head -n 1 "$2"):"
+    get_record <"$2" || return 1
+    try_tree=$LEND_CACHE/tmp/$1.try
+    if ( unpack_record "$1" "$try_tree" <"$2" && "overlay_$1" "$try_tree" ) >"$try_tree.log" 2>&1; then
+        rm -rf "$try_tree" "$try_tree.log"
+        mv "$2" "$(source_instead "$1")"
+    else
+        tail -n 3 "$try_tree.log" | sed 's/^/   /'
+        rm -rf "$try_tree" "$try_tree.log"
+        return 1
+    fi
+}
+
+# choose_source NAME: fetch the wanted version, or find one to be taken in its place. For overlay_NAME, scripts/overlay.sh is wanted.
+choose_source() {
+    mkdir -p "$LEND_CACHE/src" "$LEND_CACHE/tmp"
+    rm -f "$LEND_CACHE/src/$1".instead-of-*
+    [ -n "$(pinned_record "$1")" ] || die "configs/sources has no source $1"
+    pinned_record "$1" >"$LEND_CACHE/tmp/$1.wanted"
+    echo "$1 $(head -n 1 "$LEND_CACHE/tmp/$1.wanted"):"
+    get_record <"$LEND_CACHE/tmp/$1.wanted" && return
+    wanted_missing=$get_missing
+    other_records "$1" ||
+        die "no place has ${wanted_missing% *} (SHA-256 ${wanted_missing#* }), nor a version in its stead; put it into a folder and name that: LEND_SOURCES=/the/folder"
+    source_note "$1"
+}
+
+# ---- trees ------------------------------------------------------------------
+
+# unpack_record NAME DIR: the files of the record on the input; Debian's own patches for QEMU are applied, whose tree lacks some
+# blobs and tests and builds with them only
+unpack_record() {
+    rm -rf "$2"; mkdir -p "$2"
+    read -r unpack_version
+    unpack_debian=
+    while read -r _ _ unpack_place; do
+        unpack_file=$LEND_CACHE/src/${unpack_place##*/}
+        case $unpack_file in
+            *.orig.tar.*) tar -xf "$unpack_file" -C "$2" --strip-components=1 --no-same-owner || return 1 ;;
+            *.debian.tar.*) unpack_debian=$unpack_file ;;
+        esac
+    done
+    [ -n "$unpack_debian" ] || return 0
+    tar -xf "$unpack_debian" -C "$2" --no-same-owner || return 1
+    [ "$1" = qemu ] || return 0
+    sed 's/#.*//' "$2/debian/patches/series" | while read -r unpack_patch _; do
+        [ -z "$unpack_patch" ] || apply_patches "$2" "$2/debian/patches/$unpack_patch"
     done
 }
 
-# unpack_source NAME DIR: the upstream tree with the debian directory in it
+# unpack_source NAME DIR: the version that is taken, which choose_source has fetched
 unpack_source() {
-    rm -rf "$2.part"; mkdir -p "$2.part"
-    list=$(fetch_source "$1")
-    for tarball in $list; do
-        case $tarball in
-            *.orig.tar.*) tar -xf "$tarball" -C "$2.part" --strip-components=1 --no-same-owner ;;
-        esac
-    done
-    for tarball in $list; do
-        case $tarball in
-            *.debian.tar.*) tar -xf "$tarball" -C "$2.part" --no-same-owner ;;
-        esac
-    done
+    source_record "$1" >"$LEND_CACHE/tmp/$1.unpack"
+    unpack_record "$1" "$2.part" <"$LEND_CACHE/tmp/$1.unpack" || die "cannot unpack $1"
     rm -rf "$2"; mv "$2.part" "$2"
+}
+
+# pristine_source NAME: the directory with the unpacked version that is taken; made if it is not there
+pristine_source() {
+    pristine=$LEND_CACHE/trees/$1/pristine-$(source_id "$1")
+    [ -e "$pristine" ] || { rm -rf "$LEND_CACHE/trees/$1"/pristine-*; unpack_source "$1" "$pristine" >&2; }
+    printf '%s\n' "$pristine"
 }
 
 # apply_patches TREE PATCH...: each must apply without rejects

@@ -1,0 +1,9 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Fetches what configs/sources pins for NAME ($1), or finds a version to be taken in its place. Runs in the build root.
+set -u
+. "$TOP/scripts/common.sh"
+. "$TOP/scripts/source.sh"
+. "$TOP/scripts/overlay.sh"
+
+choose_source "$1"
