@@ -78,7 +78,7 @@ download() {
         *) download_rc=$(sed -n 's/^E: Failed to fetch [^ ]* *//p' "$2.log" | head -n 1)
            [ -n "$download_rc" ] || download_rc=$(tail -n 1 "$2.log") ;;
     esac
-    rm -f "$2.log"
+    rm -f "$2.log" "$2.FAILED"
     [ "$download_rc" = 0 ] || { rm -f "$2"; echo "   $1: $download_rc"; return 1; }
 }
 
