@@ -1,15 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds qemu-system-x86_64 (outer emulator and device model). Runs in the build root; $1 is where the result goes.
+# BUILD_PRISTINE is a tree to be built in place of the pinned one, BUILD_WORK where that is done.
 set -eu
 . "$TOP/scripts/common.sh"
 . "$TOP/scripts/source.sh"
 . "$TOP/scripts/overlay.sh"
 
 dest=$1
-work=$LEND_CACHE/trees/qemu
+work=${BUILD_WORK:-$LEND_CACHE/trees/qemu}
 mkdir -p "$work"
-pristine=$(pristine_source qemu)
+pristine=${BUILD_PRISTINE:-$(pristine_source qemu)}
 
 # patch a copy, then carry over only the files that differ, so that ninja rebuilds no more than it must
 rm -rf "$work/patched"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds the hypervisor (Debian's Xen tree, our patches, configs/xen.config) and the test program of the patches. Runs in the build
-# root; $1 is where the result goes.
+# root; $1 is where the result goes. BUILD_PRISTINE is a tree to be built in place of the pinned one, BUILD_WORK where that is done.
 set -eu
 . "$TOP/scripts/common.sh"
 . "$TOP/scripts/source.sh"
@@ -9,9 +9,9 @@ set -eu
 . "$TOP/scripts/xen-tool.sh"
 
 dest=$1
-work=$LEND_CACHE/trees/xen
+work=${BUILD_WORK:-$LEND_CACHE/trees/xen}
 mkdir -p "$work"
-pristine=$(pristine_source xen)
+pristine=${BUILD_PRISTINE:-$(pristine_source xen)}
 
 # patch a copy, then carry over only the files that differ, so that make rebuilds no more than it must
 rm -rf "$work/patched"

@@ -3,7 +3,7 @@
 # Sourced by ./lend.
 
 # shellcheck shell=sh
-LANES="unit qtest qtest-san functional differential torture ept series"
+LANES="unit qtest qtest-san functional differential torture ept series newest"
 DEFAULT_LANES="unit qtest functional"
 
 cmd_help() {

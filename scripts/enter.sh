@@ -25,7 +25,7 @@ in_root() {
         cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
         exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
             PATH=/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin TOP="$top" LEND_CACHE="$cache" CCACHE_DIR="$cache/ccache" CCACHE_MAXSIZE=2G LEND_JOBS="$jobs" \
-            LEND_SEED="$seed" LEND_TORTURE_SECONDS="$seconds" "$@"
+            LEND_SOURCES="$folders" LEND_SEED="$seed" LEND_TORTURE_SECONDS="$seconds" "$@"
     ' in_root "$(root_dir)" "$TOP" "$LEND_CACHE" "$LEND_JOBS" "${LEND_SEED:-}" "${LEND_TORTURE_SECONDS:-}" \
         "${LEND_SOURCES:-}" "$@"
 }

@@ -151,18 +151,24 @@ git_record() {
     esac
     folders | while read -r folder; do
         for ref in $git_refs; do
-            git_commit=$(git --git-dir="$(git_dir "$folder")" rev-parse -q --verify "$ref^{commit}" 2>/dev/null ||
-                         git --git-dir="$(git_dir "$folder")" rev-parse -q --verify "origin/$ref^{commit}" 2>/dev/null) || continue
-            git --git-dir="$(git_dir "$folder")" cat-file -e "$git_commit:$git_file" 2>/dev/null || continue
+            git_find "$folder" "$ref" "$git_file" || continue
             git_tar=$1_git-$git_commit.orig.tar.gz
-            git --git-dir="$(git_dir "$folder")" archive --format=tar --prefix="$1/" "$git_commit" | gzip -1n >"$LEND_CACHE/src/$git_tar"
+            git --git-dir="$git_found" archive --format=tar --prefix="$1/" "$git_commit" | gzip -1n >"$LEND_CACHE/src/$git_tar"
             echo "$ref-$(echo "$git_commit" | cut -c1-12)"
             echo "$(sha256sum <"$LEND_CACHE/src/$git_tar" | cut -d' ' -f1) $(stat -c %s "$LEND_CACHE/src/$git_tar") $git_tar"
             return
         done
     done
 }
-git_dir() { if [ -e "$1/.git" ]; then printf '%s\n' "$1/.git"; else printf '%s\n' "$1"; fi; }
+
+# git_find FOLDER REF FILE: sets git_found and git_commit, if the folder is a git directory with that ref, and the file in it
+git_find() {
+    git_found=$1
+    [ ! -e "$1/.git" ] || git_found=$1/.git
+    git_commit=$(git --git-dir="$git_found" rev-parse -q --verify "$2^{commit}" 2>/dev/null ||
+                 git --git-dir="$git_found" rev-parse -q --verify "origin/$2^{commit}" 2>/dev/null) &&
+        git --git-dir="$git_found" cat-file -e "$git_commit:$3" 2>/dev/null
+}
 
 # other_records NAME: calls "try NAME FILE" with one record after another, until one is taken
 other_records() {
