@@ -131,14 +131,15 @@ get_record() {
 
 # index_record NAME VERSION: of the signed index
 index_record() {
+    # records are apart by empty lines, their fields come in any order
     apt-cache showsrc --only-source "$1" | awk -v want="$2" '
-        /^$/ { on = 0 }
-        /^Version: / { on = ($2 == want) }
-        on && /^Directory: / { dir = $2 }
+        function put(  i) { if (version == want && !done++) { print want; for (i = 1; i <= n; i++) print sum[i], size[i], dir "/" file[i] } n = 0 }
+        /^$/ { put() }
+        /^Version: / { version = $2 }
+        /^Directory: / { dir = $2 }
         /^[^ ]/ { sums = (/^Checksums-Sha256:/) }
-        sums && $3 ~ /\.tar\.[a-z]*$/ { sum[$2 " " $3] = $1 }
-        on && dir { if (!said++) print want; for (f in sum) { split(f, part, " "); print sum[f], part[1], dir "/" part[2] } delete sum; dir = "" }' |
-        awk 'NR == 1 || !seen[$0]++'
+        sums && $3 ~ /\.tar\.[a-z0-9]*$/ { n++; sum[n] = $1; size[n] = $2; file[n] = $3 }
+        END { put() }'
 }
 index_versions() { apt-cache showsrc --only-source "$1" 2>/dev/null | sed -n 's/^Version: //p' | sort -uVr; }
 
