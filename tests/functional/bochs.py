@@ -101,9 +101,9 @@ class Bochs(Machine):
                 pass
         os.close(terminal)
 
-    def _wire(self):
+    def _wire(self, process):
         self.server.settimeout(1)
-        while self.process.poll() is None:
+        while process.poll() is None:
             try:
                 return self.server.accept()[0]
             except TimeoutError:

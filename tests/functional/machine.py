@@ -12,11 +12,15 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
+
+import snapshot
 
 
 class MachineDied(Exception):
@@ -44,12 +48,16 @@ class Machine:
     PATIENCE = 1        # how many seconds a second of dom0's may take
     READY = 120         # and how many until it is up
     interactive = False
+    can_snapshot = from_snapshot = False
+    DISCARD = "snapshot=on"         # of dom0's disk: what is written to it is thrown away
 
     def __init__(self, parts, run_dir, mode="agent", memory=4096, dom0_mem=1536, cpus=2,
                  xen_args="", interactive=False, pvh=False, debug=False, kvm=False):
         self._prepare(run_dir)
+        self.parts = parts
         self.interactive = interactive
         self.socket_path = os.path.join(run_dir, "agent.sock")
+        self.qmp_path = os.path.join(run_dir, "qmp.sock")
         qemu, dom0, xen, payload = (parts[p] for p in ("qemu", "dom0", "xen", "payload"))
         # a kernel that checks itself; its shadow memory needs room, and a PV kernel cannot have any (KASAN)
         kernel = dom0
@@ -79,7 +87,7 @@ class Machine:
             "-smp", str(cpus), "-m", str(memory), "-display", "none", "-nodefaults", "-no-reboot",
             *boot,
             *iommu,
-            "-drive", disk.format(dom0 + "/dom0.img", "vda", "snapshot=on"),
+            "-drive", disk.format(dom0 + "/dom0.img", "vda", self.DISCARD),
             "-device", "virtio-blk-pci,drive=vda" + via,
             "-drive", disk.format(payload + "/payload.img", "vdb", "readonly=on"),
             "-device", "virtio-blk-pci,drive=vdb" + via,
@@ -87,17 +95,20 @@ class Machine:
             "-device", "virtio-blk-pci,drive=vdc" + via,
             *more,
             # memory of a device, without a page structure in dom0's Linux
-            "-object", "memory-backend-ram,id=vram,size=16M,share=on", "-device", "ivshmem-plain,memdev=vram",
+            "-object", "memory-backend-ram,id=vram,size=16M,share=on", "-device", "ivshmem-plain,memdev=vram,master=on",
             # a graphics card with video memory, for a driver that moves buffers in and out of it (TTM)
             "-device", "bochs-display,vgamem=16M",
             "-device", "virtio-serial-pci" + via,
             "-chardev", f"socket,id=agent,path={self.socket_path},server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=lend.agent",
+            "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
         ]
+        # the IOMMU's state cannot be kept
+        self.can_snapshot = not pvh and not kvm and not interactive
         if interactive:
             self.argv += ["-chardev", f"stdio,id=com1,signal=off,mux=on,logfile={self.serial}", "-serial", "chardev:com1"]
         else:
-            self.argv += ["-chardev", f"file,id=com1,path={self.serial}", "-serial", "chardev:com1"]
+            self.argv += ["-chardev", f"file,id=com1,append=on,path={self.serial}", "-serial", "chardev:com1"]
 
     def _prepare(self, run_dir):
         self.dir = run_dir
@@ -106,13 +117,13 @@ class Machine:
         subprocess.run(["truncate", "-s", "2G", self.scratch], check=True)
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "scratch", self.scratch], check=True)
         self.serial = os.path.join(run_dir, "console.log")
-        self.messages = queue.Queue()
-        self.trouble = self.sock = None
+        self.process = None
+        self.forget()
 
     @staticmethod
     def xen_line(dom0_mem, args):
         return f"console=com1 com1=115200,8n1 dom0_mem={dom0_mem}M,max:{dom0_mem}M dom0_max_vcpus=1 " \
-               f"loglvl=all guest_loglvl=warning noreboot spec-ctrl=no xpti=no argo=yes {args}"
+               f"loglvl=all guest_loglvl=warning noreboot spec-ctrl=no xpti=no argo=yes bootscrub=no {args}"
 
     @staticmethod
     def linux_line(mode):
@@ -121,14 +132,67 @@ class Machine:
 
     # ---- life ----
 
-    def start(self):
-        if os.path.exists(self.serial):
+    def up(self):
+        """Start, and wait until the agent is there; from a snapshot if there is one, and with one made if there can be."""
+        if not self.can_snapshot:
+            self.start()
+            return self.wait_ready()
+        place = snapshot.place_of(self)
+        try:
+            with snapshot.locked(place):
+                self.from_snapshot = os.path.exists(place)
+                if not self.from_snapshot:
+                    self._boot_for(place)
+            return self._go_on_from(place)
+        except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+            # a machine without one is as good, and slower
+            print(f"   the snapshot {place} is of no use ({error}): booting", file=sys.stderr, flush=True)
+            self.kill()
+            self.forget()
+            self.can_snapshot = False
+            self.start()
+            return self.wait_ready()
+
+    def _boot_for(self, place):
+        """Boot on a copy of dom0's disk, and leave a snapshot; the machine ends."""
+        disk = place + ".part/dom0.img"
+        shutil.rmtree(place + ".part", ignore_errors=True)
+        os.mkdir(place + ".part")
+        usual, original = self.argv, self.parts["dom0"] + "/dom0.img"
+        snapshot.copy(original, disk)
+        self.argv = [arg.replace(original, disk).replace(self.DISCARD, "discard=unmap") for arg in usual]
+        try:
+            self.start()
+            self.wait_ready()
+            snapshot.save(self, place, disk)
+        finally:
+            self.kill()
+            self.argv = usual
+            self.forget()
+
+    def _go_on_from(self, place):
+        usual, original = self.argv, self.parts["dom0"] + "/dom0.img"
+        self.argv = [arg.replace(original, place + "/dom0.img") for arg in usual] + ["-incoming", "defer"]
+        try:
+            self.start(fresh=False, prepare=lambda: snapshot.prepare(self, place))
+            snapshot.load(self, place)
+        finally:
+            self.argv = usual
+        # its clock stands where it stood, and so do its random numbers
+        while self.sock is None and self.process.poll() is None:
+            time.sleep(0.02)
+        self.send({"do": "hello", "now": time.time(), "random": os.urandom(64).hex()})
+        return self.wait_ready()
+
+    def start(self, fresh=True, prepare=lambda: None):
+        if fresh and os.path.exists(self.serial):
             os.unlink(self.serial)
+        prepare()
         self._start_process()
         if self.interactive:
             return
-        threading.Thread(target=self._watch, daemon=True).start()
-        threading.Thread(target=self._receive, daemon=True).start()
+        for work in (self._watch, self._receive):
+            threading.Thread(target=work, args=(self.process, self.messages), daemon=True).start()
 
     def _start_process(self):
         if os.path.exists(self.socket_path):
@@ -143,10 +207,15 @@ class Machine:
             self.process = subprocess.Popen(self.argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             preexec_fn=end_with_parent)
 
+    def forget(self):
+        """After an end: nothing of it is taken for the next one's."""
+        self.messages = queue.Queue()
+        self.trouble = self.sock = None
+
     def kill(self):
-        if self.process.poll() is None:
+        if self.process:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
 
     def power_off(self, timeout=30):
         try:
@@ -159,10 +228,10 @@ class Machine:
 
     # ---- the agent ----
 
-    def _wire(self):
+    def _wire(self, process):
         """A socket that leads to the agent; None if there is no machine any more."""
         sock = socket.socket(socket.AF_UNIX)
-        while self.process.poll() is None:
+        while process.poll() is None:
             try:
                 sock.connect(self.socket_path)
                 return sock
@@ -170,10 +239,10 @@ class Machine:
                 time.sleep(0.1)
         return None
 
-    def _receive(self):
-        sock = self._wire()
+    def _receive(self, process, messages):
+        sock = self._wire(process)
         if not sock:
-            self.messages.put(None)
+            messages.put(None)
             return
         self.sock = sock
         pending = b""
@@ -183,7 +252,7 @@ class Machine:
             except OSError:
                 data = b""
             if not data:
-                self.messages.put(None)
+                messages.put(None)
                 return
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
@@ -197,13 +266,13 @@ class Machine:
                     with open(name, "a", encoding="utf-8") as out:
                         out.write(message["data"])
                 else:
-                    self.messages.put(message)
+                    messages.put(message)
 
-    def _watch(self):
+    def _watch(self, process, messages):
         """Look for a dead hypervisor on the console."""
         signs = (b"Panic on CPU", b"FATAL TRAP", b"Xen BUG at", b"Kernel panic - not syncing")
         seen = 0
-        while self.process.poll() is None:
+        while process.poll() is None:
             time.sleep(0.5)
             try:
                 with open(self.serial, "rb") as log:
@@ -218,7 +287,7 @@ class Machine:
                     time.sleep(2)
                     self.trouble = "the machine died: " + b" ".join(
                         text[at:at + 300].split(b"\n")[:2]).decode(errors="replace").replace("(XEN)", "").replace("\r", "").strip()
-                    self.messages.put(None)
+                    messages.put(None)
                     return
 
     def send(self, message):

@@ -8,6 +8,7 @@ import ast
 import fnmatch
 import glob
 import hashlib
+import json
 import os
 import random
 import signal
@@ -175,6 +176,7 @@ class Lane:
         self.counts = {"pass": 0, "fail": 0, "skip": 0}
         self.machine = self.trouble = None
         self.boots = self.deaths = self.repeats = 0
+        self.times = Times(options.lane)
         self.write_counts()
 
     def write_counts(self):
@@ -193,9 +195,8 @@ class Lane:
         else:
             self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.kind == "pvh",
                                    debug=self.kind == "debug", kvm=self.kind == "kvm")
-        self.machine.start()
         try:
-            self.machine.wait_ready()
+            self.machine.up()
             self.trouble = None
         except MachineDied as error:
             self.trouble = str(error)
@@ -239,6 +240,33 @@ class Lane:
                     continue
             run.end(result, reason, output)
             return self.died(dead) if dead else None
+
+
+class Times:
+    """How long the tests of a lane took, of earlier runs (seconds, by name); each minute, what is left."""
+
+    def __init__(self, lane):
+        self.path = os.path.join(os.environ["LEND_CACHE"], "times", f"lane-{lane}.json")
+        self.told = time.time()
+        try:
+            with open(self.path, encoding="utf-8") as known:
+                self.known = json.load(known)
+        except (OSError, ValueError):
+            self.known = {}
+
+    def note(self, name, seconds):
+        self.known[name] = round(seconds, 1)
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        with open(self.path + ".part", "w", encoding="utf-8") as out:
+            json.dump(self.known, out, indent=0)
+        os.rename(self.path + ".part", self.path)
+
+    def tell_rest(self, done, tests):
+        if time.time() < self.told + 60 or not tests:
+            return
+        self.told = time.time()
+        minutes = sum(self.known.get(test[0], 15) for test in tests) / 60
+        print(f"   {done} results, {sum(len(test[2]) or 1 for test in tests)} to come, about {minutes:.0f} min", flush=True)
 
 
 class TestRun:
@@ -315,18 +343,21 @@ def main():
             return shell(lane, options)
         if not lane.trouble:
             print(f"   dom0 is up after {booted:.0f} s; logs in {lane.dir}", flush=True)
-        for name, limit, cases, kind in tests:
+        for number, (name, limit, cases, kind) in enumerate(tests):
             if kind != lane.kind:
                 lane.kind = kind
                 print(f"   another machine ({kind}): dom0 is up after {lane.boot():.0f} s", flush=True)
+            since = time.time()
             lane.test(name, limit, cases)
+            lane.times.note(name, time.time() - since)
+            lane.times.tell_rest(sum(lane.counts.values()), tests[number + 1:])
     finally:
         lane.end()
     return lane.counts["fail"] > 0
 
 
 def demo(lane, booted):
-    print(f"   Xen and dom0 are up after {booted:.0f} s\n", flush=True)
+    print(f"   Xen and dom0 are up after {booted:.0f} s{' (from a snapshot)' if lane.machine.from_snapshot else ''}\n", flush=True)
     try:
         result, reason, output = run_one(lane.machine, "test", "demo.story", 400, lambda line: print(line, flush=True))
     except MachineDied as error:

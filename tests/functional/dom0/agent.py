@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOGS = ("/var/log/xen/*", "/var/log/xen/console/*")
@@ -31,8 +32,80 @@ def find_port():
     sys.exit("agent: no virtio-serial port")
 
 
+class Nursery:
+    """A process without threads, which has loaded what tests share: a test is a fork of it. Starting Python takes a second here."""
+
+    def __init__(self):
+        self.sock, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            self.sock.close()
+            self.serve(other)
+            os._exit(0)
+        other.close()
+
+    # the agent's side: one child at a time
+
+    def start(self, work, stdin, output, out):
+        socket.send_fds(self.sock, [json.dumps(work).encode()], [stdin, output, out])
+        return int(self.sock.recv(100))
+
+    def wait(self, timeout):
+        """The exit code; None if the time is over before."""
+        self.sock.settimeout(timeout)
+        try:
+            return int(self.sock.recv(100))
+        except TimeoutError:
+            return None
+        finally:
+            self.sock.settimeout(None)
+
+    # the nursery's
+
+    def serve(self, sock):
+        sys.path.insert(0, HERE)
+        import lendlab
+        import lendvmm          # noqa: F401
+        import scenario         # noqa: F401
+        while True:
+            data, fds, _, _ = socket.recv_fds(sock, 65536, 3)
+            if not data:
+                return
+            pid = os.fork()
+            if pid == 0:
+                self.become(json.loads(data), fds, sock, lendlab)
+            for fd in fds:
+                os.close(fd)
+            sock.send(str(pid).encode())
+            _, status = os.waitpid(pid, 0)
+            sock.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+    @staticmethod
+    def become(work, fds, sock, lendlab):
+        """The child: a test, or a shell."""
+        code = 1
+        try:
+            os.setsid()
+            sock.close()
+            for fd, standard in ((fds[0], 0), (fds[1], 1), (fds[1], 2)):
+                os.dup2(fd, standard)
+            for fd, inheritable in zip(fds, (False, False, True)):
+                os.set_inheritable(fd, inheritable)
+            os.environ["LEND_FD"] = str(fds[2])
+            if "shell" in work:
+                os.execvp("sh", ["sh", "-c", work["shell"]])
+            lendlab.main(work["test"])
+            code = 0
+        except BaseException:       # the host must hear of it
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+
 class Agent:
     def __init__(self):
+        self.nursery = Nursery()
         self.port = find_port()
         self.lock = threading.Lock()
         self.offsets = {}
@@ -78,17 +151,20 @@ class Agent:
 
     # ---- work ----
 
-    def child(self, argv, timeout, to_child):
-        """Run argv; its lines of JSON on fd 3 go to the host; answers of the host go to its stdin."""
+    def child(self, work, timeout, to_child):
+        """A child process that does work(); its lines of JSON on LEND_FD go to the host, answers of the host to its stdin."""
         out_r, out_w = os.pipe()
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   pass_fds=(out_w,), env=dict(os.environ, LEND_FD=str(out_w)), start_new_session=True)
-        os.close(out_w)
-        to_child.append(process.stdin)
+        text_r, text_w = os.pipe()
+        in_r, in_w = os.pipe()
+        pid = self.nursery.start(work, in_r, text_w, out_w)
+        for fd in (in_r, text_w, out_w):
+            os.close(fd)
+        stdin = os.fdopen(in_w, "wb")
+        to_child.append(stdin)
         tail = bytearray()
 
         def output():
-            while data := os.read(process.stdout.fileno(), 65536):
+            while data := os.read(text_r, 65536):
                 tail.extend(data)
                 del tail[:-1000000]
 
@@ -100,28 +176,38 @@ class Agent:
         threads = [threading.Thread(target=f, daemon=True) for f in (output, forward)]
         for thread in threads:
             thread.start()
+        code = self.nursery.wait(timeout)
         try:
-            code = process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            code = None
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        process.wait()
+        if code is None:
+            self.nursery.wait(None)
         for thread in threads:
             thread.join(2)
         to_child.clear()
+        stdin.close()
+        if not threads[0].is_alive():
+            os.close(text_r)
         return code, tail.decode(errors="replace")
 
     def run_test(self, name, timeout, to_child):
-        code, text = self.child([sys.executable, HERE + "/lendlab.py", name], timeout, to_child)
-        subprocess.run([sys.executable, HERE + "/lendlab.py", "--clean"], timeout=60, stdin=subprocess.DEVNULL)
+        code, text = self.child({"test": name}, timeout, to_child)
+        cleaned, why = self.child({"test": "--clean"}, 60, [])
+        if cleaned != 0:
+            code, text = None, f"{text}\ncleaning up: {why}"
         return {"done": name, "code": code, "output": text}
 
     def run_shell(self, command, timeout, to_child):
-        code, text = self.child(["sh", "-c", command], timeout, to_child)
+        code, text = self.child({"shell": command}, timeout, to_child)
         return {"done": "sh", "code": code, "output": text}
+
+    def hello(self, message):
+        """A machine that goes on from a snapshot has yesterday's time and the random numbers of all others."""
+        time.clock_settime(time.CLOCK_REALTIME, message["now"])
+        with open("/dev/urandom", "wb") as pool:
+            pool.write(bytes.fromhex(message["random"]))
+        self.send({"ready": True})
 
     def main(self):
         threading.Thread(target=self.logs_forever, daemon=True).start()
@@ -132,6 +218,9 @@ class Agent:
             if what == "poweroff":
                 self.ship_logs()
                 return
+            if what == "hello":
+                self.hello(message)
+                continue
             if what == "answer":
                 for pipe in to_child:
                     pipe.write((json.dumps(message) + "\n").encode())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What tests in dom0 use: guests, commands in them over the console, backing files, what Xen and QEMU say of leases.
 
-Also the child process of the agent that runs one test: lendlab.py MODULE.TEST. A test is a function test_* in a module
+Also what the agent's child process runs of one test: main("MODULE.TEST"). A test is a function test_* in a module
 test_*.py next to this file; it fails by an exception and is skipped by Skip. `LIMIT` seconds of a test come from the
 decorator `limit`."""
 
@@ -471,13 +471,11 @@ def clean():
     subprocess.run(["pkill", "-KILL", "-f", QEMU], stdin=subprocess.DEVNULL)
 
 
-def main():
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    sys.modules["lendlab"] = sys.modules["__main__"]
-    if sys.argv[1] == "--clean":
+def main(name):
+    if name == "--clean":
         return clean()
     try:
-        load(sys.argv[1])()
+        load(name)()
     except Skip as skip:
         tell(result="skip", reason=str(skip))
     except BaseException as error:
@@ -486,5 +484,3 @@ def main():
         tell(result="pass", reason="")
 
 
-if __name__ == "__main__":
-    main()
