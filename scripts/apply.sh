@@ -19,7 +19,8 @@ apply_to() {
     tree_copy=$(mktemp -d)
     trap 'rm -rf "$tree_copy"' EXIT
     { [ "$1" != qemu ] || as_in_tree "$2"; } >"$tree_copy.sed"
-    sed -n 's,^[-+][-+][-+] [ab]/,,p' "$TOP/$1-patches"/*.patch | cut -f1 | sort -u | sed -f "$tree_copy.sed" | while read -r tree_file; do
+    { if [ "$1" = xen ]; then xen_series "$2"; else ls "$TOP/$1-patches"/*.patch; fi; } | tr '\n' '\0' |
+        xargs -0 sed -n 's,^[-+][-+][-+] [ab]/,,p' | cut -f1 | sort -u | sed -f "$tree_copy.sed" | while read -r tree_file; do
         [ -e "$2/$tree_file" ] || continue
         mkdir -p "$tree_copy/$(dirname "$tree_file")"
         cp -p "$2/$tree_file" "$tree_copy/$tree_file"
@@ -28,10 +29,10 @@ apply_to() {
     ( "overlay_$1" "$tree_copy" "$2" ) >"$tree_copy.log" 2>&1 || {
         tail -n 12 "$tree_copy.log" | sed 's/^/   | /' >&2
         rm -f "$tree_copy.log"
-        if grep -q MEM_LEND "$2/xen/common/Kconfig" "$2/xen/arch/x86/Kconfig" "$2/drivers/xen/Kconfig" 2>/dev/null || [ -e "$2/hw/xen/lend" ]; then
+        if grep -q MEM_LEND "$2/xen/common/Kconfig" "$2/xen/arch/x86/Kconfig" "$2/xen/arch/x86/hvm/Kconfig" "$2/drivers/xen/Kconfig" 2>/dev/null || [ -e "$2/hw/xen/lend" ]; then
             die "'$2' has lending already; nothing was changed"
         fi
-        die "the patches do not apply to this version; nothing was changed (made for Xen $XEN_SERIES, QEMU 10.0, Linux 6.12)"
+        die "the patches do not apply to this version; nothing was changed (made for Xen $XEN_SERIES to 4.22, QEMU $QEMU_SERIES, Linux 6.12)"
     }
     grep applying "$tree_copy.log"
     rm -f "$tree_copy.log"

@@ -16,6 +16,7 @@ usage: ./lend COMMAND
                                    (no lane: $(default_lanes | xargs)); -k takes part of a test's name
   build [PART]                     build all, or one of: $PARTS $LANE_PARTS
   shell [--guest] [-c COMMAND]     a console of dom0 (or of a guest) in this terminal, or one command in dom0
+  doctor                           what is missing on this machine, before it costs time
   apply qemu|xen|linux TREE        put our patches and files into a source tree of yours
   clean [PART]                     remove the cache, or what was built of one part
 
@@ -132,6 +133,11 @@ cmd_shell() {
         say "Ctrl-A X ends the machine; 'exit' powers it off. Logs: $shell_dir"
         with_parts "xen qemu dom0 payload" python3 "$TOP/tests/functional/shell.py" "$shell_dir" "$mode"
     fi
+}
+
+cmd_doctor() {
+    [ $# -eq 1 ] || die "doctor takes no arguments"
+    doctor
 }
 
 cmd_apply() {

@@ -9,27 +9,38 @@ need_root() {
     exec sudo env LEND_CACHE="$LEND_CACHE" LEND_JOBS="$LEND_JOBS" LEND_MIRROR="${LEND_MIRROR:-}" LEND_SNAPSHOT="${LEND_SNAPSHOT:-}" LEND_SOURCES="${LEND_SOURCES:-}" TERM="${TERM:-dumb}" "$TOP/lend" "$@"
 }
 
-check_host() {
+check_host() { check_system; check_sources; check_cache; check_namespace; }
+
+check_system() {
     [ "$(uname -m)" = x86_64 ] || die "needs an x86-64 machine, this is $(uname -m)"
     host_id=$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-unknown}" "${VERSION_ID:-}") || host_id=unknown
     case $host_id in
         'debian 12'|'debian 13') ;;
         *) die "needs Debian 12 or 13, this is '$host_id'" ;;
     esac
+}
+check_sources() {
     folders | while read -r host_folder; do [ -d "$host_folder" ] || die "LEND_SOURCES: there is no folder $host_folder"; done || exit 1
-    mkdir -p "$LEND_CACHE" 2>/dev/null || die "cannot write the cache $LEND_CACHE; name another place with LEND_CACHE"
-    # shellcheck disable=SC1007
+}
+check_cache() {
+    mkdir -p "$LEND_CACHE" 2>/dev/null && [ -w "$LEND_CACHE" ] || die "cannot write the cache $LEND_CACHE; name another place with LEND_CACHE"
+}
+check_namespace() {
     unshare -m true 2>/dev/null || die "cannot make a mount namespace here; in a container, it needs CAP_SYS_ADMIN"
 }
 
+free_space() { df -Pm "$LEND_CACHE" | awk 'NR == 2 { print $4 }'; }
+
 # need_space MIB: called before a build from scratch
 need_space() {
-    have=$(df -Pm "$LEND_CACHE" | awk 'NR == 2 { print $4 }')
+    have=$(free_space)
     [ "$have" -ge "$1" ] || die "needs $1 MiB free below $LEND_CACHE, there are $have; free some, or put the cache elsewhere with LEND_CACHE"
 }
 
+have_host_packages() { command -v mmdebstrap >/dev/null && command -v mount >/dev/null && [ -e /usr/share/keyrings/debian-archive-keyring.gpg ]; }
+
 host_packages() {
-    command -v mmdebstrap >/dev/null && command -v mount >/dev/null && [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] && return
+    ! have_host_packages || return 0
     step host "installing mmdebstrap and what it needs on the host" sh -ec '
         apt-get update
         DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends mmdebstrap mount debian-archive-keyring ca-certificates'

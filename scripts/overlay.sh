@@ -9,7 +9,35 @@ QEMU_OVERLAY="hw include accel qapi docs/devel tests/qtest"
 QEMU_MOVED="exec/memory.h:system/memory.h exec/ramblock.h:system/ramblock.h exec/ram_addr.h:system/ram_addr.h
             hw/boards.h:hw/core/boards.h hw/qdev-properties.h:hw/core/qdev-properties.h"
 
-overlay_xen() { apply_patches "$1" "$TOP"/xen-patches/*.patch; }
+# xen_bases TREE: directories of xen-patches with what differs for newer versions of Xen, up to the tree's; the newest first
+xen_bases() {
+    xen_version=$(sed -n 's/^export XEN_\(SUB\)\{0,1\}VERSION *= *//p' "$1/xen/Makefile" | paste -sd.)
+    for xen_base in "$TOP"/xen-patches/*/; do
+        xen_base=${xen_base%/}
+        [ "$(printf '%s\n' "${xen_base##*/}" "$xen_version" | sort -V | head -n 1)" != "${xen_base##*/}" ] || echo "$xen_base"
+    done | sort -rV
+}
+
+# xen_series TREE: the patches for it, in order. One of a newer base stands for the one with its number, here or in an older base;
+# the numbers in a base's file "without" are wanted no more
+xen_series() {
+    xen_bases=$(xen_bases "$1")
+    for xen_patch in "$TOP"/xen-patches/*.patch; do
+        xen_number=$(basename "$xen_patch" | cut -d- -f1)
+        for xen_base in $xen_bases; do
+            ! grep -qx "$xen_number" "$xen_base/without" 2>/dev/null || continue 2
+        done
+        for xen_base in $xen_bases; do
+            for xen_variant in "$xen_base/$xen_number"-*.patch; do
+                [ ! -e "$xen_variant" ] || { xen_patch=$xen_variant; break 2; }
+            done
+        done
+        printf '%s\n' "$xen_patch"
+    done
+}
+
+# overlay_xen TREE [WHOLE]: TREE may be a part of the tree WHOLE
+overlay_xen() { xen_series "${2:-$1}" | while read -r xen_patch; do apply_patches "$1" "$xen_patch"; done; }
 
 # as_in_tree TREE: a sed script that makes of text for QEMU 10.0 what TREE needs
 as_in_tree() {

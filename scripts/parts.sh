@@ -19,7 +19,16 @@ part_text() {
     esac
 }
 
-part_space() { case $1 in xen) echo 1000 ;; qemu) echo 3000 ;; dom0) echo 3000 ;; debugkernel) echo 6000 ;; guestroot) echo 2000 ;; *) echo 200 ;; esac; }
+# part_space PART: MiB; the root's are with all that ./lend demo builds in it
+part_space() { case $1 in root) echo 8000 ;; xen) echo 1000 ;; qemu) echo 3000 ;; dom0) echo 3000 ;; debugkernel) echo 6000 ;; guestroot) echo 2000 ;; *) echo 200 ;; esac; }
+
+# space_to_come: MiB for the parts that ./lend demo has not built yet
+space_to_come() {
+    [ -e "$(root_dir)" ] || { part_space root; return; }
+    space=500
+    for part in $PARTS; do have_part "$part" || space=$((space + $(part_space "$part"))); done
+    echo "$space"
+}
 
 # part_source PART: what of configs/sources it is built of
 part_source() { case $1 in xen|qemu) echo "$1" ;; esac; }
