@@ -57,6 +57,13 @@ with_parts() {
     in_root env "$@"
 }
 
+# slowest N FILE...: of results "PASS  LANE  NAME  SECONDS s", the N that took longest
+slowest() {
+    slowest_n=$1; shift
+    echo "the slowest:"
+    sed -n 's/^\(PASS\|FAIL\)  \([^ ]*\)  \(.*\)  \([0-9][0-9.]*\) s\( .*\)\{0,1\}$/\4 s  \2  \3/p' "$@" | sort -rn | head -n "$slowest_n" | sed 's/^/   /'
+}
+
 cmd_test() {
     wanted='' pattern='' list=
     all=$*
@@ -73,7 +80,7 @@ cmd_test() {
     # shellcheck disable=SC2086
     ready $all
     build_root
-    passed=0 failed=0 skipped=0
+    passed=0 failed=0 skipped=0 outputs=
     for lane in ${wanted:-$(default_lanes)}; do
         # what a lane needs is named in its run script: parts, the trees that parts were built in, further packages
         lane_parts=$(sed -n 's/^# parts: *//p' "$TOP/tests/$lane/run")
@@ -85,9 +92,12 @@ cmd_test() {
         # shellcheck disable=SC2086
         [ -z "$lane_packages" ] || root_add $lane_packages
         for tree in $lane_trees; do build_part "$tree" tree; done
+        for part in $lane_parts; do build_part "$part"; done
         lane_dir=$(run_dir "$lane")
-        lane_rc=0
-        with_parts "$lane_parts" LANE_DIR="$lane_dir" "$TOP/tests/$lane/run" "$pattern" || lane_rc=$?
+        { with_parts "$lane_parts" LANE_DIR="$lane_dir" "$TOP/tests/$lane/run" "$pattern" && lane_rc=0 || lane_rc=$?
+          echo "$lane_rc" >"$lane_dir/rc"; } | tee "$lane_dir/output"
+        read -r lane_rc <"$lane_dir/rc" || lane_rc=died
+        outputs="$outputs $lane_dir/output"
         if read -r p f s <"$lane_dir/counts"; then
             passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
             [ "$lane_rc" = 0 ] || [ "$f" != 0 ] || lane_rc=died
@@ -98,6 +108,8 @@ cmd_test() {
     done
     [ -z "$list" ] || return 0
     [ $((passed + failed + skipped)) -gt 0 ] || die "no test matches '$pattern'"
+    # shellcheck disable=SC2086
+    [ $((passed + failed + skipped)) -le 10 ] || slowest 10 $outputs
     printf '%s passed, %s failed, %s skipped\n' $passed $failed $skipped
     [ $failed -eq 0 ]
 }
