@@ -51,6 +51,7 @@ new_dir() { rm -rf "$LEND_CACHE/tmp/$1"; mkdir -p "$LEND_CACHE/tmp/$1"; printf '
 publish() {
     mkdir -p "$LEND_CACHE/out"
     rm -rf "${LEND_CACHE:?}/out/$2"
+    touch "$1"        # by its time the newest are known
     mv -T "$1" "$LEND_CACHE/out/$2"
     # shellcheck disable=SC2012
     ls -1dt "$LEND_CACHE/out/${2%-*}"-* | tail -n +7 | while read -r old; do rm -rf "$old"; done
