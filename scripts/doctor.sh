@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# './lend doctor': what is missing on this machine, before it costs time. Changes nothing but small files in a temporary directory.
+# './lend doctor': what is missing on this machine, before it costs time. Changes nothing.
 # Sourced by ./lend.
 
 # shellcheck shell=sh
@@ -46,16 +46,6 @@ doctor_tools() {
     echo "mmdebstrap or the like will be installed"
 }
 
-doctor_mirror() {
-    doctor_uri=$(mirror) || exit 1
-    doctor_tmp=$(mktemp -d)
-    trap 'rm -rf "$doctor_tmp"' EXIT
-    "$APT_HELPER" -q -o APT::Sandbox::User=root -o Acquire::Retries=0 -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 \
-        download-file "${doctor_uri%/}/dists/$SUITE/InRelease" "$doctor_tmp/release" >"$doctor_tmp/log" 2>&1 ||
-        die "${doctor_uri%/} does not give dists/$SUITE/InRelease: $(sed -n 's/^E: Failed to fetch [^ ]* *//p' "$doctor_tmp/log" | head -n 1); name another mirror with LEND_MIRROR"
-    echo "${doctor_uri%/}, $SUITE of $(sed -n 's/^Date: //p' "$doctor_tmp/release" | head -n 1)"
-}
-
 doctor_source() {
     if [ -e "$(source_instead "$1")" ]; then source_note "$1"; return; fi
     pinned_record "$1" | tail -n +2 | while read -r sha size place; do
@@ -80,7 +70,7 @@ doctor() {
     doctor_asks machine doctor_machine
     doctor_asks disk doctor_disk
     doctor_asks tools doctor_tools
-    doctor_asks mirror doctor_mirror
+    doctor_asks mirror check_mirror
     doctor_asks folders check_sources
     doctor_asks xen doctor_source xen
     doctor_asks qemu doctor_source qemu

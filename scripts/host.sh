@@ -53,3 +53,17 @@ mirror() {
     [ -n "$host_mirror" ] || die "the host's apt knows no Debian mirror; run 'apt-get update', or set LEND_MIRROR to a mirror's URI"
     printf '%s\n' "$host_mirror"
 }
+
+# check_mirror: does it answer, and have the suite? Says which state of it
+check_mirror() {
+    check_uri=$(mirror) || exit 1
+    check_tmp=$(mktemp -d)
+    "$APT_HELPER" -q -o APT::Sandbox::User=root -o Acquire::Retries=1 -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 \
+        download-file "${check_uri%/}/dists/$SUITE/InRelease" "$check_tmp/release" >"$check_tmp/log" 2>&1 && check_rc=0 || check_rc=1
+    check_why=$(sed -n 's/^E: Failed to fetch [^ ]* *//p' "$check_tmp/log" | head -n 1)
+    check_date=$(sed -n 's/^Date: //p' "$check_tmp/release" 2>/dev/null | head -n 1)
+    rm -rf "$check_tmp"
+    [ $check_rc = 0 ] ||
+        die "the Debian mirror ${check_uri%/} has no dists/$SUITE/InRelease: ${check_why:-no answer}; check the network, or name another mirror with LEND_MIRROR"
+    echo "${check_uri%/}, $SUITE of $check_date"
+}

@@ -13,6 +13,7 @@ build_root() {
 make_root() {
     [ -e "$(root_dir)" ] && return
     need_space "$(part_space root)"
+    check_mirror >/dev/null
     root_mirror=$(mirror) || exit 1
     root_tmp=$(new_dir root)
     step root "making the build root (Debian $SUITE)" debootstrap_root
