@@ -74,7 +74,7 @@ build_part() {
 make_part() {
     part_mirror=$(mirror) || exit 1
     if [ -n "$(part_source "$1")" ] && ! have_part "$@"; then
-        step "$1-source" "fetching the source of $1" in_root env LEND_MIRROR="${part_mirror%/}" LEND_SNAPSHOT="${LEND_SNAPSHOT:-}" \
+        with_lock "$1-source" step "$1-source" "fetching the source of $1" in_root env LEND_MIRROR="${part_mirror%/}" LEND_SNAPSHOT="${LEND_SNAPSHOT:-}" \
             LEND_SOURCES="${LEND_SOURCES:-}" sh "$TOP/scripts/get-source.sh" "$(part_source "$1")"
     fi
     while :; do

@@ -180,7 +180,7 @@ other_records() {
         n=$((n + 1))
     done
     for version in $(index_versions "$1"); do
-        ! grep -q "^source $1 $version\$" "$SOURCES_FILE" || continue
+        ! grep -qxF "source $1 $version" "$SOURCES_FILE" || continue
         index_record "$1" "$version" >"$other"
         ! try_record "$1" "$other" || return 0
     done
@@ -250,8 +250,14 @@ unpack_source() {
 # pristine_source NAME: the directory with the unpacked version that is taken; made if it is not there
 pristine_source() {
     pristine=$LEND_CACHE/trees/$1/pristine-$(source_id "$1")
-    [ -e "$pristine" ] || { rm -rf "$LEND_CACHE/trees/$1"/pristine-*; unpack_source "$1" "$pristine" >&2; }
+    [ -e "$pristine" ] || with_lock "pristine-$1" make_pristine "$1" "$pristine" >&2
     printf '%s\n' "$pristine"
+}
+make_pristine() {
+    [ ! -e "$2" ] || return 0
+    mkdir -p "$LEND_CACHE/trees/$1" "$LEND_CACHE/tmp"
+    rm -rf "$LEND_CACHE/trees/$1"/pristine-*
+    unpack_source "$1" "$2"
 }
 
 # apply_patches TREE PATCH...: each must apply without rejects
