@@ -11,6 +11,9 @@ install -m 755 "$TOP/tools/xen-lend" "$tree/bin/xen-lend"
 install -m 755 "$TOP/images/dom0/init" "$tree/dom0-init"
 install -m 755 "$TOP/images/dom0/shell-guest" "$tree/shell-guest"
 cp -r "$QEMU_DIR/." "$tree/qemu/"
+# where this QEMU looks for firmware by itself, so that examples need not say it
+mkdir -p "$tree/share"
+ln -s ../qemu/share "$tree/share/qemu"
 cp "$GUEST_DIR/vmlinuz" "$GUEST_DIR/initrd.gz" "$GUEST_DIR/initrd-pmem.gz" "$GUEST_DIR/ring0" "$tree/guest/"
 for ko in "$MODULE_DIR"/*.ko; do [ ! -e "$ko" ] || cp "$ko" "$tree/"; done
 cp -r "$TOP/examples/." "$tree/examples/"

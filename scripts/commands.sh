@@ -3,7 +3,7 @@
 # Sourced by ./lend.
 
 # shellcheck shell=sh
-LANES="unit qtest qtest-san functional differential torture ept series newest"
+LANES="unit qtest qtest-san functional differential torture ept series newest package"
 DEFAULT_LANES="unit qtest functional"
 
 cmd_help() {
@@ -15,6 +15,7 @@ usage: ./lend COMMAND
                                    run tests; lanes here: $(lanes | xargs)
                                    (no lane: $(default_lanes | xargs)); -k takes part of a test's name
   build [PART]                     build all, or one of: $PARTS $LANE_PARTS
+  package [DIR]                    Debian packages of it all, copied to DIR (build/packages)
   shell [--guest] [-c COMMAND]     a console of dom0 (or of a guest) in this terminal, or one command in dom0
   doctor                           what is missing on this machine, before it costs time
   apply qemu|xen|linux TREE        put our patches and files into a source tree of yours

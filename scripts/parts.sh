@@ -4,7 +4,7 @@
 
 # shellcheck shell=sh
 PARTS="root xen qemu module guest dom0 payload"
-LANE_PARTS="debugkernel guestroot"      # built only for a lane that names it, or when named
+LANE_PARTS="debugkernel guestroot package debiandom0"      # built only for a lane that names it, or when named
 
 part_text() {
     case $1 in
@@ -15,12 +15,24 @@ part_text() {
         dom0)    echo "making the dom0 image" ;;
         payload) echo "packing our files for dom0" ;;
         guestroot) echo "making a guest's root file system, for the lane differential" ;;
+        package) echo "building the Debian packages" ;;
+        debiandom0) echo "making a disk with a stock Debian dom0, for the lane package" ;;
         debugkernel) echo "building a kernel that checks itself, for the lane torture" ;;
     esac
 }
 
 # part_space PART: MiB; the root's are with all that ./lend demo builds in it
-part_space() { case $1 in root) echo 8000 ;; xen) echo 1000 ;; qemu) echo 3000 ;; dom0) echo 3000 ;; debugkernel) echo 6000 ;; guestroot) echo 2000 ;; *) echo 200 ;; esac; }
+part_space() {
+    case $1 in
+        root) echo 8000 ;;
+        debugkernel) echo 6000 ;;
+        package|debiandom0) echo 5000 ;;
+        qemu|dom0) echo 3000 ;;
+        guestroot) echo 2000 ;;
+        xen) echo 1000 ;;
+        *) echo 200 ;;
+    esac
+}
 
 # space_to_come: MiB for the parts that ./lend demo has not built yet
 space_to_come() {
@@ -31,7 +43,7 @@ space_to_come() {
 }
 
 # part_source PART: what of configs/sources it is built of
-part_source() { case $1 in xen|qemu) echo "$1" ;; esac; }
+part_source() { case $1 in xen|qemu) echo "$1" ;; package) echo xen qemu ;; esac; }
 
 # part_key PART: the words and paths that decide what comes out
 part_key() {
@@ -45,6 +57,9 @@ part_key() {
         dom0)    key_of "$(root_id)" $common scripts/debian-tree.sh scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
         debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/initrd.sh configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
         guestroot) key_of "$(root_id)" $common scripts/debian-tree.sh images/guestroot "$(xfstests_id)" ;;
+        package) key_of "$(root_id)" "$(source_id xen)" "$(source_id qemu)" $common scripts/overlay.sh packages xen-patches hw include accel qapi linux \
+                     qemu-patches tools examples docs/install.md docs/user-guide.md docs/limits.md ;;
+        debiandom0) key_of "$(root_id)" $common images/debiandom0 ;;
         payload) key_of "$(part_key xen)" "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 linux/include examples ;;
         *) die "no part '$1'; the parts are: $PARTS $LANE_PARTS" ;;
     esac
@@ -68,15 +83,15 @@ build_part() {
     [ "$1" != root ] || return 0
     if [ "$1" = payload ]; then for need in xen qemu module guest; do build_part $need; done; set -- payload; fi
     have_part "$@" || with_lock "$1" make_part "$@"
-    [ -z "$(part_source "$1")" ] || source_note "$1"
+    for part_from in $(part_source "$1"); do source_note "$part_from"; done
 }
 
 make_part() {
     part_mirror=$(mirror) || exit 1
-    if [ -n "$(part_source "$1")" ] && ! have_part "$@"; then
-        with_lock "$1-source" step "$1-source" "fetching the source of $1" in_root env LEND_MIRROR="${part_mirror%/}" LEND_SNAPSHOT="${LEND_SNAPSHOT:-}" \
-            LEND_SOURCES="${LEND_SOURCES:-}" sh "$TOP/scripts/get-source.sh" "$(part_source "$1")"
-    fi
+    for part_from in $(part_source "$1"); do
+        have_part "$@" || with_lock "$part_from-source" step "$part_from-source" "fetching the source of $part_from" in_root env \
+            LEND_MIRROR="${part_mirror%/}" LEND_SNAPSHOT="${LEND_SNAPSHOT:-}" sh "$TOP/scripts/get-source.sh" "$part_from"
+    done
     while :; do
         part_key=$(part_key "$1")
         have_part "$@" && return
