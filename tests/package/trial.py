@@ -5,6 +5,7 @@ them, runs the example guest, and removes them again.
 The steps follow from each other: all run up to the last one that is wanted. The machine has no network; what it needs besides is on a
 second disk, /media/trial. LANE_DIR gets console-STEP.log for each boot, and dom0's answers in steps.log."""
 
+import glob
 import os
 import re
 import shutil
@@ -69,7 +70,7 @@ class Trial:
         for name in ("vmlinuz", "initrd.gz"):
             shutil.copy(f"{self.parts['guest']}/{name}", tree + "/guest/")
         shutil.copytree(self.parts["package"], tree + "/debs")
-        for path in (FUNCTIONAL + "/dom0/agent.py", FUNCTIONAL + "/dom0/lendlab.py", HERE + "/dom0/guest.py"):
+        for path in (*glob.glob(FUNCTIONAL + "/dom0/*.py"), HERE + "/dom0/guest.py"):
             shutil.copy(path, tree)
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "trial", "-O", "^has_journal", "-d", tree, self.dir + "/trial.img", "256M"],
                        check=True)
