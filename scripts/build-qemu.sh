@@ -22,8 +22,9 @@ mkdir -p "$work/src/build"
 cd "$work/src/build"
 options=$(sed 's/#.*//' "$TOP/configs/qemu.options" | xargs)
 if [ ! -e build.ninja ] || [ "$options" != "$(cat options 2>/dev/null)" ]; then
+    # ccache has a "gcc" and no "cc", which configure would take
     # shellcheck disable=SC2086
-    ../configure $options
+    CC=gcc ../configure $options
     printf '%s\n' "$options" >options
 fi
 nice ninja -j"$LEND_JOBS" qemu-system-x86_64
