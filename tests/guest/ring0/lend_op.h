@@ -43,12 +43,13 @@ struct lend_query {
     uint32_t id;
     uint16_t lender, ioserv, flags, pad;
     uint32_t memtype;
-    uint64_t first_gfn, nr, installed, generation, faults, installs, revokes, flushes;
+    uint64_t first_gfn, nr, installed, generation, faults, installs, revokes, flushes, reclaims;
 };
 
 struct lend_op {
     uint32_t cmd;
     uint16_t domain, pad;
+    uint64_t number;
     uint8_t u[112];
 };
 

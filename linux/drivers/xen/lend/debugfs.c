@@ -33,7 +33,7 @@ static void lend_show_lease(struct seq_file *m, struct lend_lease *l)
 	seq_printf(m, "  lease %u: gfn %#llx+%#lx <- va %#lx", l->id, l->gfn,
 		   l->nr, l->addr);
 	if (l->file)
-		seq_printf(m, " (file %pD+%#llx)", l->file, l->offset);
+		seq_printf(m, " (file %s+%#llx)", l->name, l->offset);
 	seq_printf(m, ", %s %s, policy %s, ioserv %u, around %u KiB%s\n",
 		   lend_readonly(l) ? "read-only" : "read-write",
 		   lend_memtype(l->memtype),

@@ -8,8 +8,9 @@
  * sequence check in resolve.c.
  *
  * Write permission is given only where Linux has a writable PTE.  Where it has
- * one already, a read gets it as well, which saves a second fault; a read never
- * asks Linux for one, for that would dirty or copy the page.
+ * one already and the page is dirty, a read gets it as well, which saves a second
+ * fault.  It never asks Linux for one, for that would dirty or copy the page; nor
+ * does it make a clean page dirty, which is what a writable frame amounts to.
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -81,10 +82,11 @@ void lend_batch_dirty(struct lend_batch *b)
 	}
 }
 
-/* Entry @i is @page, whose reference is taken over. */
+/* Entry @i is @page, whose reference is taken over; @write: if that is in order. */
 static void lend_take(struct lend_batch *b, unsigned int i, struct page *page,
 		      bool write)
 {
+	write = write && (b->write || folio_test_dirty(page_folio(page)));
 	b->frame[i] = lend_frame(page_to_pfn(page), write);
 	b->page[i] = page;
 	if (b->frame[i] == XEN_HVM_LEND_frame_skip) {
@@ -364,8 +366,10 @@ static void lend_gather_around(struct lend_lease *l, struct lend_batch *b)
 int lend_gather(struct lend_lease *l, struct lend_batch *b, bool write,
 		bool around)
 {
-	int rc = lend_fault(l, b, b->target, write);
+	int rc;
 
+	b->write = write;
+	rc = lend_fault(l, b, b->target, write);
 	if (!rc && around)
 		lend_gather_around(l, b);
 	return rc;
@@ -386,6 +390,7 @@ int lend_gather_all(struct lend_lease *l, struct lend_batch *b, bool write)
 	unsigned int i, end;
 	int rc, err = 0;
 
+	b->write = write;
 	for (i = 0; i < b->nr; i++) {
 		if (i % LEND_BLOCK == 0 && lend_around_begin(l, b)) {
 			end = min(i + LEND_BLOCK, b->nr);

@@ -44,17 +44,21 @@ static void lend_forget(struct lend_lease *l)
 /* So many pages by one hypercall: 128 MiB, some milliseconds at 4 KiB each. */
 #define LEND_REVOKE_PAGES	(1UL << 15)
 
-/*
- * Take pages first..last out of the borrower.  Cannot fail, allocate or wait;
- * others may run in between if @blockable.
- * Returns whether anything may have been installed.
+/**
+ * lend_revoke - take pages out of the borrower
+ * @l:		the lease, its lock held
+ * @first:	page of the lease
+ * @last:	likewise; not more than LEND_REVOKE_PAGES in all
+ *
+ * Cannot fail, allocate or wait.
+ *
+ * Return: whether anything may have been installed.
  */
-static bool lend_revoke(struct lend_lease *l, unsigned long first,
-			unsigned long last, bool blockable)
+bool lend_revoke(struct lend_lease *l, unsigned long first,
+		 unsigned long last)
 {
 	unsigned long c0 = lend_chunk(l, first), c1 = lend_chunk(l, last);
-	unsigned long at, n;
-	int rc = 0;
+	int rc;
 
 	lockdep_assert_held(&l->lock);
 
@@ -74,12 +78,7 @@ static bool lend_revoke(struct lend_lease *l, unsigned long first,
 	first = max(first, lend_chunk_start(l, c0));
 	last = min(last, lend_chunk_start(l, c1 + 1) - 1);
 
-	for (at = first; at <= last && !rc; at += n) {
-		if (at != first && blockable)
-			cond_resched();
-		n = min(last - at + 1, LEND_REVOKE_PAGES);
-		rc = lend_xen_revoke(l, at, n);
-	}
+	rc = lend_xen_revoke(l, first, last - first + 1);
 	if (rc) {
 		/*
 		 * Gone with its domain, or else something that must not be:
@@ -117,8 +116,8 @@ static bool lend_invalidate(struct mmu_interval_notifier *mni,
 {
 	struct lend_lease *l = container_of(mni, struct lend_lease, mni);
 	bool blockable = mmu_notifier_range_blockable(range);
-	unsigned long first, last;
-	bool installed;
+	unsigned long first, last, at, end;
+	bool installed = false;
 
 	first = max(range->start, l->addr);
 	last = min(range->end - 1, lend_va(l, l->nr) - 1);
@@ -142,7 +141,19 @@ static bool lend_invalidate(struct mmu_interval_notifier *mni,
 	 * must see this in lend_commit() once it gets the lock.
 	 */
 	mmu_interval_set_seq(mni, seq);
-	installed = lend_revoke(l, first, last, blockable);
+	for (at = first; at <= last; at = end + 1) {
+		if (at != first && blockable) {
+			/*
+			 * Other notifiers have not got to wait for all of it.
+			 * What resolves do meanwhile fails the same check.
+			 */
+			mutex_unlock(&l->lock);
+			cond_resched();
+			mutex_lock(&l->lock);
+		}
+		end = min(last, at + LEND_REVOKE_PAGES - 1);
+		installed |= lend_revoke(l, at, end);
+	}
 	mutex_unlock(&l->lock);
 
 	atomic64_inc(&l->revokes);
@@ -195,8 +206,7 @@ static void lend_lease_free(struct kref *ref)
 	struct lend_lease *l = container_of(ref, struct lend_lease, ref);
 
 	xa_destroy(&l->zero);
-	if (l->file)
-		fput(l->file);
+	kfree(l->name);
 	mmdrop(l->mm);
 	kvfree(l->chunks);
 	mutex_destroy(&l->lock);
@@ -217,6 +227,7 @@ static struct lend_lease *lend_lease_alloc(struct lend_file *f,
 	if (!l)
 		return NULL;
 	l->domid = f->domid;
+	l->number = f->number;
 	l->ioserv = arg->ioserv;
 	l->flags = arg->flags;
 	l->memtype = arg->memtype;
@@ -237,6 +248,7 @@ static struct lend_lease *lend_lease_alloc(struct lend_file *f,
 	kref_init(&l->ref);
 	mutex_init(&l->lock);
 	xa_init(&l->zero);
+	INIT_DELAYED_WORK(&l->zero_work, lend_zero_work);
 	l->mm = current->mm;
 	mmgrab(l->mm);
 
@@ -253,21 +265,26 @@ static struct lend_lease *lend_lease_alloc(struct lend_file *f,
  */
 static void lend_lease_kill(struct lend_lease *l)
 {
+	unsigned long at;
+
 	mutex_lock(&l->lock);
 	WRITE_ONCE(l->dead, true);
-	/* In steps, for destroy not to have much left to do. */
-	lend_revoke(l, 0, l->nr - 1, true);
+	/*
+	 * In steps, between which notifiers have their turn, for the destroy not
+	 * to have much left to do.  Nothing is installed any more.
+	 */
+	for (at = 0; at < l->nr; at += LEND_REVOKE_PAGES) {
+		lend_revoke(l, at, min(at + LEND_REVOKE_PAGES, l->nr) - 1);
+		mutex_unlock(&l->lock);
+		cond_resched();
+		mutex_lock(&l->lock);
+	}
 	lend_forget(l);
 	mutex_unlock(&l->lock);
+	lend_zero_cancel(l);
 
 	/* Waits for callbacks under way; they take the lock. */
 	mmu_interval_notifier_remove(&l->mni);
-
-	/* Should Xen have refused to let go: rather leak than hand them on. */
-	mutex_lock(&l->lock);
-	if (l->gone)
-		lend_zero_drop(l, 0, l->nr - 1);
-	mutex_unlock(&l->lock);
 
 	lend_unmap(l);
 }

@@ -34,6 +34,7 @@
  * @bind_lock:	serializes XEN_LEND_IOC_BIND
  * @bound:	set once, after @domid (smp_store_release, smp_load_acquire)
  * @domid:	the borrower
+ * @number:	Xen's for the borrower, never another domain's
  * @leases:	leases by id; an entry holds a reference
  * @node:	all open files, for debugfs
  * @pid:	who opened it, for debugfs
@@ -43,6 +44,7 @@ struct lend_file {
 	struct mutex bind_lock;
 	bool bound;
 	domid_t domid;
+	u64 number;
 	struct xarray leases;
 	struct list_head node;
 	pid_t pid;
@@ -55,6 +57,7 @@ struct lend_file {
  * @mm:		the lender's address space, held by mm_count
  * @ref:	held by lend_file.leases and by every call under way
  * @domid:	the borrower
+ * @number:	Xen's for it, see lend_file
  * @ioserv:	ioreq server that gets the faults
  * @id:		as given by Xen; constant once the lease is published
  * @flags:	XEN_LEND_READONLY, XEN_LEND_POLICY_*
@@ -62,17 +65,20 @@ struct lend_file {
  * @around:	pages mapped around a fault, a power of two up to LEND_CHUNK
  * @gfn:	first guest frame
  * @addr:	start of the backing
- * @file:	what the driver has mapped at @addr, NULL if not the driver has
- * @offset:	start of the backing in the file, for debugfs
+ * @file:	which file the driver has mapped at @addr, NULL if it has not; for
+ *		comparison only, the mapping has the reference
+ * @name:	of that file, for debugfs
+ * @offset:	start of the backing in the file
  * @unmap:	ends that mapping when the caller cannot
+ * @zero_work:	ends zeros that have been there for long enough
  * @nr:		pages
  * @lock:	orders revokes against installs; protects what follows
  * @dead:	the lease is ending: nothing is installed any more
  * @gone:	Xen knows nothing (any more) about it: nothing to revoke
  * @generation:	Xen's number for "no revoke since"
  * @chunks:	one bit per 2 MiB of guest frames; clear: nothing is installed
- * @zero:	pages standing in for what could not be had, by page number
- *		(stored and erased under @lock, reserved outside of it)
+ * @zero:	pages that read as zeros because the real one is not there (erased
+ *		under @lock, stored outside of it)
  * @resolves:	calls, likewise the counters that follow
  * @retries:	resolves that raced with a revoke
  * @installs:	pages
@@ -87,6 +93,7 @@ struct lend_lease {
 	struct mm_struct *mm;
 	struct kref ref;
 	domid_t domid;
+	u64 number;
 	u16 ioserv;
 	u32 id;
 	u32 flags;
@@ -95,9 +102,11 @@ struct lend_lease {
 	u64 gfn;
 	unsigned long addr;
 	unsigned long nr;
-	struct file *file;
+	const struct file *file;
+	char *name;
 	u64 offset;
 	struct work_struct unmap;
+	struct delayed_work zero_work;
 
 	struct mutex lock;
 	bool dead;
@@ -152,6 +161,7 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @nr:		entries in use
  * @target:	the entry somebody waits for, or LEND_NO_TARGET
  * @pfnmap:	the last page faulted came from a PFN map
+ * @write:	the borrower wants to write
  * @frame:	for Xen: XEN_HVM_LEND_frame_skip, or a number and the write bit
  * @page:	page to put after the install, NULL for a PFN without one
  */
@@ -160,6 +170,7 @@ struct lend_batch {
 	unsigned int nr;
 	unsigned int target;
 	bool pfnmap;
+	bool write;
 	u64 frame[LEND_CHUNK];
 	struct page *page[LEND_CHUNK];
 };
@@ -174,8 +185,11 @@ struct lend_lease *lend_lease_get(struct lend_file *f, u32 id);
 struct lend_lease *lend_lease_next(struct lend_file *f, unsigned long id);
 void lend_lease_put(struct lend_lease *l);
 int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st);
+bool lend_revoke(struct lend_lease *l, unsigned long first,
+		 unsigned long last);
 
 /* map.c */
+extern struct workqueue_struct *lend_wq;
 int lend_map_init(void);
 void lend_map_exit(void);
 int lend_map(struct lend_lease *l, int fd);
@@ -198,9 +212,11 @@ int lend_zero_install(struct lend_lease *l, unsigned long page,
 		      unsigned long seq);
 void lend_zero_drop(struct lend_lease *l, unsigned long first,
 		    unsigned long last);
+void lend_zero_cancel(struct lend_lease *l);
+void lend_zero_work(struct work_struct *work);
 
 /* xenops.c */
-int lend_xen_probe(domid_t domid);
+int lend_xen_probe(domid_t domid, u64 *number);
 int lend_xen_create(struct lend_lease *l);
 int lend_xen_destroy(struct lend_lease *l);
 int lend_xen_install(struct lend_lease *l, unsigned long first,

@@ -83,7 +83,7 @@ static int lend_ioctl_bind(struct lend_file *f, void __user *u)
 		rc = -EBUSY;
 		goto out;
 	}
-	rc = lend_xen_probe(arg.domid);
+	rc = lend_xen_probe(arg.domid, &f->number);
 	if (rc)
 		goto out;
 

@@ -20,18 +20,23 @@
 
 #include "lend.h"
 
-static struct workqueue_struct *lend_wq;
+struct workqueue_struct *lend_wq;
 
 /*
  * What is mapped at @at, up to @end: *from and *to are set to the part of one
- * mapping that lies in between, the return value says of which file it is.
+ * mapping that lies in between, the return value says of which file it is, for
+ * comparison only.
+ *
+ * A lease has no reference on the file.  With one, a file that itself holds on
+ * to the file of /dev/xen/lend (io_uring's does to those registered with it)
+ * would keep both for ever.
  */
-static struct file *lend_mapped(struct mm_struct *mm, unsigned long at,
-				unsigned long end, unsigned long *from,
-				unsigned long *to)
+static const struct file *lend_mapped(struct mm_struct *mm, unsigned long at,
+				      unsigned long end, unsigned long *from,
+				      unsigned long *to)
 {
+	const struct file *file = NULL;
 	struct vm_area_struct *vma;
-	struct file *file = NULL;
 
 	*from = end;
 	*to = end;
@@ -40,7 +45,7 @@ static struct file *lend_mapped(struct mm_struct *mm, unsigned long at,
 	if (vma && vma->vm_start < end) {
 		*from = max(at, vma->vm_start);
 		*to = min(end, vma->vm_end);
-		file = vma->vm_file ? get_file(vma->vm_file) : NULL;
+		file = vma->vm_file;
 	}
 	mmap_read_unlock(mm);
 	return file;
@@ -50,15 +55,10 @@ static struct file *lend_mapped(struct mm_struct *mm, unsigned long at,
 static void lend_unmap_here(struct lend_lease *l)
 {
 	unsigned long at, from, to, end = lend_va(l, l->nr);
-	struct file *file;
 
-	for (at = l->addr; at < end; at = to) {
-		file = lend_mapped(l->mm, at, end, &from, &to);
-		if (file && file == l->file)
+	for (at = l->addr; at < end; at = to)
+		if (lend_mapped(l->mm, at, end, &from, &to) == l->file)
 			vm_munmap(from, to - from);
-		if (file)
-			fput(file);
-	}
 }
 
 static void lend_unmap_work(struct work_struct *work)
@@ -93,6 +93,27 @@ void lend_unmap(struct lend_lease *l)
 	}
 }
 
+/* Make the new mapping the lease's: know it again, and do not have it forked. */
+static int lend_map_own(struct lend_lease *l, unsigned long len)
+{
+	struct vm_area_struct *vma;
+	int rc = -EFAULT;
+
+	mmap_write_lock(l->mm);
+	vma = vma_lookup(l->mm, l->addr);
+	/* Unless another thread was quick to unmap it: that one knows why. */
+	if (vma && vma->vm_end >= l->addr + len) {
+		/* Not always the caller's: drivers put another one there. */
+		l->file = vma->vm_file;
+		rc = l->file ? 0 : -EFAULT;
+		/* Part of a larger one: what the caller has mapped beside it. */
+		if (vma->vm_start == l->addr && vma->vm_end == l->addr + len)
+			vm_flags_set(vma, VM_DONTCOPY);
+	}
+	mmap_write_unlock(l->mm);
+	return rc;
+}
+
 /**
  * lend_map - map a file for a lease, in the address space of the caller
  * @l:		a lease that is not known to anybody yet; sets @addr and @file
@@ -103,21 +124,20 @@ void lend_unmap(struct lend_lease *l)
 int lend_map(struct lend_lease *l, int fd)
 {
 	unsigned long prot = PROT_READ | (lend_readonly(l) ? 0 : PROT_WRITE);
-	unsigned long len = l->nr << PAGE_SHIFT, addr, from, to;
+	unsigned long len = l->nr << PAGE_SHIFT, addr;
 	struct file *file = fget(fd);
 
 	if (!file)
 		return -EBADF;
-	addr = vm_mmap(file, 0, len, prot, MAP_SHARED, l->offset);
+	l->name = kasprintf(GFP_KERNEL_ACCOUNT, "%pD", file);
+	addr = l->name ? vm_mmap(file, 0, len, prot, MAP_SHARED, l->offset) :
+			 -ENOMEM;
 	fput(file);
 	if (IS_ERR_VALUE(addr))
 		return addr;
 
 	l->addr = addr;
-	/* Not always @file: drivers put another one behind a mapping. */
-	l->file = lend_mapped(l->mm, addr, addr + len, &from, &to);
-	/* Another thread was quick to unmap it: that one knows why. */
-	return l->file && from == addr && to == addr + len ? 0 : -EFAULT;
+	return lend_map_own(l, len);
 }
 
 int lend_map_init(void)

@@ -14,6 +14,7 @@
  * Whichever takes the lock first: either the install is undone by the revoke,
  * or it never happens.
  */
+#include <linux/delay.h>
 #include <linux/ktime.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -24,6 +25,9 @@
 
 /* After so many races leave the neighbours alone, to be quicker. */
 #define LEND_PATIENCE	4
+
+/* After these, ever longer pauses between attempts, in 100 us. */
+#define LEND_PAUSES	20U
 
 /* Frames that were really given to Xen, among the first @done. */
 static u32 lend_count(const u64 *frame, unsigned int done)
@@ -93,7 +97,7 @@ static int lend_install(struct lend_lease *l, struct lend_batch *b,
 	rc = lend_install_range(l, b, lo, hi, installed);
 
 	/* A neighbour Xen does not like, or too little room for all of them. */
-	if ((rc == -EPERM || rc == -ENOMEM || rc == -EINVAL) && lo != hi &&
+	if ((rc == -EPERM || rc == -ENOSPC || rc == -EINVAL) && lo != hi &&
 	    b->target != LEND_NO_TARGET)
 		rc = lend_install_range(l, b, b->target, b->target, installed);
 
@@ -138,20 +142,13 @@ static bool lend_is_failure(int rc, bool wanted)
 	}
 }
 
-/*
- * A page could not be had for writing.  If it can be read, zeros must not take
- * its place: then the write alone fails, as with a mapping that is read-only.
- */
-static int lend_failed_write(struct lend_lease *l, struct lend_batch *b, int rc)
+/* Revokes come faster than we are: leave the processor to others for a while. */
+static void lend_pause(unsigned int tries)
 {
-	int again;
-
-	lend_batch_put(b);
-	lend_batch_reset(b);
-	again = lend_gather(l, b, false, true);
-	if (!again)
-		return -EACCES;
-	return lend_is_failure(again, true) ? rc : again;
+	if (tries <= LEND_PATIENCE)
+		cond_resched();
+	else
+		fsleep(min(tries - LEND_PATIENCE, LEND_PAUSES) * 100);
 }
 
 /*
@@ -163,7 +160,7 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 			      bool write, u32 *installed, int *err,
 			      bool *zeroed)
 {
-	bool wanted = b->target != LEND_NO_TARGET;
+	bool wanted = b->target != LEND_NO_TARGET, alive;
 	unsigned int tries = 0;
 	unsigned long seq;
 	int rc;
@@ -171,7 +168,7 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 	do {
 		if (tries++) {
 			atomic64_inc(&l->retries);
-			cond_resched();
+			lend_pause(tries);
 		}
 		if (READ_ONCE(l->dead))
 			return -ENOENT;
@@ -180,37 +177,34 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 
 		lend_batch_reset(b);
 		*err = 0;
-		if (!mmget_not_zero(l->mm))
-			return -ESRCH;
+		alive = mmget_not_zero(l->mm);
 		seq = mmu_interval_read_begin(&l->mni);
-		if (wanted)
+		/* The lender's address space is gone, and the backing with it. */
+		if (!alive)
+			rc = -ESRCH;
+		else if (wanted)
 			rc = lend_gather(l, b, write, tries <= LEND_PATIENCE);
 		else
 			rc = lend_gather_all(l, b, write);
-		if (wanted && write && lend_is_failure(rc, true) &&
-		    l->flags & XEN_LEND_POLICY_ZERO)
-			rc = lend_failed_write(l, b, rc);
 		/*
 		 * May be the last one and tear the mm down, notifier included:
 		 * so not under the lock, and the check below will see it.
 		 */
-		mmput(l->mm);
+		if (alive)
+			mmput(l->mm);
 
 		if (lend_is_failure(rc, wanted)) {
 			*err = -rc;
 			rc = 0;
 		}
-		if (!rc && wanted && *err == EACCES) {
+		if (rc) {
 			;
-		} else if (!rc && wanted && *err) {
-			if (l->flags & XEN_LEND_POLICY_ZERO) {
-				rc = lend_zero_install(l, b->first + b->target,
-						       seq);
-				*zeroed = !rc;
-				*installed += !rc;
-			}
-		} else if (!rc) {
+		} else if (!wanted || !*err) {
 			rc = lend_commit(l, b, seq, installed);
+		} else if (!write && l->flags & XEN_LEND_POLICY_ZERO) {
+			rc = lend_zero_install(l, b->first + b->target, seq);
+			*zeroed = !rc;
+			*installed += !rc;
 		}
 		lend_batch_put(b);
 	} while (rc == -EAGAIN);
@@ -234,11 +228,12 @@ static void lend_batch_around(struct lend_lease *l, struct lend_batch *b,
 	b->target = page - b->first;
 }
 
+/* @nr: the pages wanted, and then those dealt with. */
 static int lend_prefault(struct lend_lease *l, struct lend_batch *b,
-			 unsigned long page, unsigned long nr, bool write,
+			 unsigned long page, u32 *nr, bool write,
 			 u32 *installed, int *err)
 {
-	unsigned long end = page + nr, stop;
+	unsigned long start = page, end = page + *nr, stop;
 	bool zeroed;
 	int rc, e;
 
@@ -248,12 +243,16 @@ static int lend_prefault(struct lend_lease *l, struct lend_batch *b,
 		b->nr = stop - page;
 		b->target = LEND_NO_TARGET;
 		rc = lend_resolve_batch(l, b, write, installed, &e, &zeroed);
-		if (rc)
+		if (rc && page == start)
 			return rc;
+		/* What was done counts; the caller goes on from there. */
+		if (rc)
+			break;
 		if (e && !*err)
 			*err = e;
 		cond_resched();
 	}
+	*nr = page - start;
 	return 0;
 }
 
@@ -303,7 +302,7 @@ int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
 	if (!b)
 		return -ENOMEM;
 	if (prefault) {
-		rc = lend_prefault(l, b, page, arg->nr, write, &installed,
+		rc = lend_prefault(l, b, page, &arg->nr, write, &installed,
 				   &err);
 	} else {
 		lend_batch_around(l, b, page);

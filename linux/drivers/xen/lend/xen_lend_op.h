@@ -71,16 +71,18 @@ struct xen_hvm_lend_query {
 	u64 nr;
 	u64 installed;	/* pages present now */
 	u64 generation;
-	u64 faults;	/* this and the next three: since create */
+	u64 faults;	/* this and what follows: since create */
 	u64 installs;	/* pages */
 	u64 revokes;	/* pages */
 	u64 flushes;
+	u64 reclaims;	/* page tables */
 };
 
 struct xen_hvm_lend_op {
 	u32 cmd;	/* XEN_HVM_LEND_{create,destroy,install,revoke,query} */
 	u16 domain;	/* the borrower */
 	u16 pad;	/* 0 */
+	u64 number;	/* IN 0 or the borrower's, OUT the borrower's */
 	union {
 		struct xen_hvm_lend_create create;
 		struct xen_hvm_lend_destroy destroy;

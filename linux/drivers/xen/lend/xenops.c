@@ -19,28 +19,42 @@ static_assert(sizeof(struct xen_hvm_lend_create) == 40);
 static_assert(sizeof(struct xen_hvm_lend_destroy) == 8);
 static_assert(sizeof(struct xen_hvm_lend_install) == 40);
 static_assert(sizeof(struct xen_hvm_lend_revoke) == 32);
-static_assert(sizeof(struct xen_hvm_lend_query) == 80);
-static_assert(offsetof(struct xen_hvm_lend_op, u) == 8);
-static_assert(sizeof(struct xen_hvm_lend_op) == 120);
+static_assert(sizeof(struct xen_hvm_lend_query) == 88);
+static_assert(offsetof(struct xen_hvm_lend_op, u) == 16);
+static_assert(sizeof(struct xen_hvm_lend_op) == 128);
 static_assert(XEN_PAGE_SHIFT == PAGE_SHIFT);
 
-static int lend_op(domid_t domid, struct xen_hvm_lend_op *op)
+/*
+ * Domain ids are used again, and so are lease ids in the domain that comes
+ * after: the number makes sure it is the borrower we know, else ESRCH.
+ */
+static int lend_op(domid_t domid, u64 number, struct xen_hvm_lend_op *op)
 {
 	int rc;
 
 	op->domain = domid;
+	op->number = number;
 	rc = HYPERVISOR_hvm_op(HVMOP_lend, op);
 	/* A Xen that was built without. */
 	return rc == -ENOSYS ? -EOPNOTSUPP : rc;
 }
 
-/* Is there a borrower @domid, may we, and does this Xen know about lending? */
-int lend_xen_probe(domid_t domid)
+/*
+ * Is there a borrower @domid, may we, and does this Xen know about lending?
+ * Sets its number.
+ */
+int lend_xen_probe(domid_t domid, u64 *number)
 {
 	struct xen_hvm_lend_op op = { .cmd = XEN_HVM_LEND_query };
-	int rc = lend_op(domid, &op);
+	int rc = lend_op(domid, 0, &op);
 
-	return rc == -ENOENT ? 0 : rc;
+	if (rc == -ENOENT)
+		rc = 0;
+	/* A Xen of before there were numbers. */
+	if (!rc && !op.number)
+		rc = -EOPNOTSUPP;
+	*number = op.number;
+	return rc;
 }
 
 /* Sets @l->id and @l->generation. */
@@ -60,7 +74,7 @@ int lend_xen_create(struct lend_lease *l)
 
 	lockdep_assert_held(&l->lock);
 
-	rc = lend_op(l->domid, &op);
+	rc = lend_op(l->domid, l->number, &op);
 	if (!rc) {
 		l->id = op.u.create.id;
 		l->generation = op.u.create.generation;
@@ -77,7 +91,7 @@ int lend_xen_destroy(struct lend_lease *l)
 
 	lockdep_assert_held(&l->lock);
 
-	return lend_op(l->domid, &op);
+	return lend_op(l->domid, l->number, &op);
 }
 
 /* The generation that Xen has reached by itself.  EAGAIN on success. */
@@ -98,7 +112,8 @@ static int lend_learn(struct lend_lease *l)
 /*
  * EAGAIN: the generation was not the one we knew, so Xen revoked something by
  * itself; the next try has the new one.  @done says how many frames were dealt
- * with, also on failure.
+ * with, also on failure.  ENOSPC: no room for page tables in the borrower's
+ * paging pool.
  */
 int lend_xen_install(struct lend_lease *l, unsigned long first,
 		     unsigned int nr, u64 *frames, unsigned int *done)
@@ -117,9 +132,12 @@ int lend_xen_install(struct lend_lease *l, unsigned long first,
 
 	lockdep_assert_held(&l->lock);
 
-	rc = lend_op(l->domid, &op);
+	rc = lend_op(l->domid, l->number, &op);
 	*done = rc ? min(op.u.install.done, nr) : nr;
-	return rc == -EAGAIN ? lend_learn(l) : rc;
+	if (rc == -EAGAIN)
+		return lend_learn(l);
+	/* Not for want of memory here: for the caller to tell the two apart. */
+	return rc == -ENOMEM ? -ENOSPC : rc;
 }
 
 /* On success no vCPU can reach the old frames any more. */
@@ -138,7 +156,7 @@ int lend_xen_revoke(struct lend_lease *l, unsigned long first,
 
 	lockdep_assert_held(&l->lock);
 
-	rc = lend_op(l->domid, &op);
+	rc = lend_op(l->domid, l->number, &op);
 	if (!rc)
 		l->generation = op.u.revoke.generation;
 	return rc;
@@ -150,7 +168,7 @@ int lend_xen_query(struct lend_lease *l, struct xen_hvm_lend_query *q)
 		.cmd = XEN_HVM_LEND_query,
 		.u.query.id = l->id,
 	};
-	int rc = lend_op(l->domid, &op);
+	int rc = lend_op(l->domid, l->number, &op);
 
 	/* Xen looks for this id or the next higher one. */
 	if (!rc && op.u.query.id != l->id)

@@ -2,35 +2,100 @@
 /*
  * Memory lending: XEN_LEND_POLICY_ZERO.
  *
- * A page of the backing that cannot be had is stood in for by a zeroed page the
- * lease owns.  It goes, with whatever the borrower wrote to it, when the
- * notifier hits it, when a resolve brings the real page, or with the lease.
+ * A page of the backing that is not there reads as zeros: the kernel's zero page
+ * is installed in its place.  The borrower may only read it.  A write would
+ * be lost as soon as the real page is back, so it fails instead, as it does
+ * without the policy.
+ *
+ * Nobody tells when the backing is whole again (a file that grows has no
+ * notifier).  So zeros last for a second, and then the borrower asks again.
+ * They go earlier when the notifier hits them, when a resolve brings the real
+ * page, or with the lease.
  */
-#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/workqueue.h>
 
 #include "lend.h"
 #include "trace.h"
 
+/* How long zeros stay (jiffies). */
+#define LEND_ZERO_TIME	HZ
+
+/* Runs of zeros taken out before others get the lock. */
+#define LEND_ZERO_RUNS	64
+
 /*
- * Under the lock and after Xen has let go of the pages.  Neither erasing nor
- * freeing allocates or sleeps.
+ * Forget about zeros.  Under the lock, and when Xen does not have them any more
+ * or has got real pages instead.  Erasing neither allocates nor sleeps.
  */
 void lend_zero_drop(struct lend_lease *l, unsigned long first,
 		    unsigned long last)
 {
-	struct page *page;
 	unsigned long i;
+	void *entry;
 
 	lockdep_assert_held(&l->lock);
 
-	xa_for_each_range(&l->zero, i, page, first, last) {
+	xa_for_each_range(&l->zero, i, entry, first, last)
 		xa_erase(&l->zero, i);
-		__free_page(page);
+}
+
+/* Take some zeros out of the borrower.  Returns whether there may be more. */
+static bool lend_zero_expire(struct lend_lease *l)
+{
+	unsigned long first, last;
+	unsigned int runs;
+
+	lockdep_assert_held(&l->lock);
+
+	for (runs = 0; runs < LEND_ZERO_RUNS; runs++) {
+		first = 0;
+		if (l->dead || !xa_find(&l->zero, &first, ULONG_MAX,
+					XA_PRESENT))
+			return false;
+		for (last = first; last - first < LEND_CHUNK; last++)
+			if (!xa_load(&l->zero, last + 1))
+				break;
+		lend_revoke(l, first, last);
+		/* Also what was noted, but not installed. */
+		lend_zero_drop(l, first, last);
 	}
+	return true;
+}
+
+/* Has a reference on the lease. */
+void lend_zero_work(struct work_struct *work)
+{
+	struct lend_lease *l = container_of(to_delayed_work(work),
+					    struct lend_lease, zero_work);
+	bool more;
+
+	do {
+		mutex_lock(&l->lock);
+		more = lend_zero_expire(l);
+		mutex_unlock(&l->lock);
+		cond_resched();
+	} while (more);
+	lend_lease_put(l);
+}
+
+/* A second from now on at the latest; under the lock, and not when dead. */
+static void lend_zero_schedule(struct lend_lease *l)
+{
+	kref_get(&l->ref);
+	if (!queue_delayed_work(lend_wq, &l->zero_work, LEND_ZERO_TIME))
+		lend_lease_put(l);
+}
+
+/* The lease is dead, and the lock is not held. */
+void lend_zero_cancel(struct lend_lease *l)
+{
+	if (cancel_delayed_work_sync(&l->zero_work))
+		lend_lease_put(l);
 }
 
 /**
- * lend_zero_install - put a zeroed page where the real one cannot be had
+ * lend_zero_install - zeros where a page of the backing is not there
  * @l:		the lease
  * @i:		page of the lease
  * @seq:	read before the attempt to have the real page
@@ -40,63 +105,32 @@ void lend_zero_drop(struct lend_lease *l, unsigned long first,
 int lend_zero_install(struct lend_lease *l, unsigned long i,
 		      unsigned long seq)
 {
-	struct page *page, *there, *old;
+	u64 frame = lend_frame(page_to_pfn(ZERO_PAGE(0)), false);
 	unsigned int done;
-	u64 frame;
 	int rc;
 
-	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-	if (!page)
-		return -ENOMEM;
-	frame = lend_frame(page_to_pfn(page), !lend_readonly(l));
-	if (frame == XEN_HVM_LEND_frame_skip) {
-		__free_page(page);
+	if (frame == XEN_HVM_LEND_frame_skip)
 		return -EIO;
-	}
-	/* Makes room, so that the store under the lock need not allocate. */
-	rc = xa_reserve(&l->zero, i, GFP_KERNEL_ACCOUNT);
-	if (rc) {
-		__free_page(page);
+	/* Noted before the lock, which is not for allocating. */
+	rc = xa_err(xa_store(&l->zero, i, xa_mk_value(1), GFP_KERNEL_ACCOUNT));
+	if (rc)
 		return rc;
-	}
 
 	mutex_lock(&l->lock);
-	there = xa_load(&l->zero, i);
 	if (l->dead) {
 		rc = -ENOENT;
 	} else if (l->gone) {
 		rc = -ESRCH;
-	} else if (mmu_interval_read_retry(&l->mni, seq)) {
+	} else if (mmu_interval_read_retry(&l->mni, seq) ||
+		   !xa_load(&l->zero, i)) {
+		/* The note goes with a revoke, or with a zero that expires. */
 		rc = -EAGAIN;
-	} else if (there) {
-		/*
-		 * Another vCPU was first.  Its page stays, and goes in again in
-		 * case Xen has taken it out by itself.
-		 */
-		frame = lend_frame(page_to_pfn(there), !lend_readonly(l));
-		rc = 0;
 	} else {
-		/*
-		 * The reservation is gone if another thread that failed here
-		 * has released it: then this is the ENOMEM of a busy moment.
-		 */
-		old = xa_store(&l->zero, i, page, GFP_NOWAIT | __GFP_NOWARN);
-		rc = xa_is_err(old) ? -EAGAIN : 0;
+		lend_zero_schedule(l);
+		__set_bit(lend_chunk(l, i), l->chunks);
+		rc = lend_xen_install(l, i, 1, &frame, &done);
+		trace_xen_lend_install(l, i, 1, done, rc);
 	}
-	if (rc)
-		goto unlock;
-
-	__set_bit(lend_chunk(l, i), l->chunks);
-	rc = lend_xen_install(l, i, 1, &frame, &done);
-	trace_xen_lend_install(l, i, 1, done, rc);
-	if (rc && !there)
-		xa_erase(&l->zero, i);
-	if (!rc && !there)
-		page = NULL;
-unlock:
 	mutex_unlock(&l->lock);
-	xa_release(&l->zero, i);
-	if (page)
-		__free_page(page);
 	return rc;
 }

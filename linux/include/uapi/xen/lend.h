@@ -79,7 +79,10 @@ struct xen_lend_info {
 
 /* xen_lend_lease.flags */
 #define XEN_LEND_READONLY	(1U << 0)	/* borrower never gets to write */
-/* A page that cannot be had reads as zeros; else the access faults. */
+/*
+ * A page that is not there reads as zeros, for a second at a time; without this
+ * the access faults.  A write always does.
+ */
 #define XEN_LEND_POLICY_ZERO	(1U << 1)
 /* The backing is a range of a file, not of the caller's address space. */
 #define XEN_LEND_FD		(1U << 2)
@@ -156,7 +159,7 @@ struct xen_lend_unlease {
 
 /* xen_lend_resolve.result */
 #define XEN_LEND_INSTALLED	0	/* answer the ioreq with RETRY */
-#define XEN_LEND_ZEROED		1	/* zero page installed (policy): RETRY */
+#define XEN_LEND_ZEROED		1	/* reads as zeros (policy): RETRY */
 #define XEN_LEND_FAILED		2	/* answer the ioreq with FAILED */
 
 /**
@@ -164,27 +167,31 @@ struct xen_lend_unlease {
  * @size:	sizeof(struct xen_lend_resolve)
  * @id:		the lease
  * @offset:	byte offset in the lease; rounded down to a page
- * @nr:		with XEN_LEND_PREFAULT: pages from @offset; else 0
+ * @nr:		with XEN_LEND_PREFAULT: pages from @offset; else 0.  out: how many
+ *		of them were dealt with, at least one; fewer if a signal came, or
+ *		if memory ran out: call again for the rest
  * @flags:	XEN_LEND_WRITE, XEN_LEND_PREFAULT
  * @result:	out: XEN_LEND_INSTALLED, XEN_LEND_ZEROED or XEN_LEND_FAILED
  * @installed:	out: pages installed by this call
  * @err:	out: positive errno behind ZEROED or FAILED (EFAULT: not mapped,
  *		past the end of the file, or not to be read from disk; EACCES;
- *		EHWPOISON; EPERM: not the lender's to lend), else 0
+ *		EHWPOISON; EPERM: not the lender's to lend; ESRCH: the process that
+ *		leased is gone, and its address space with it), else 0
  *
  * Sleeps for as long as the backing needs (disk, FUSE, swap).  A signal may
  * end it with EINTR: call again.  Any number of threads may resolve on one
  * lease.
  *
- * A write to a read-only lease, or to a mapping that is read-only now, is
- * FAILED with EACCES under either policy.  A prefault leaves out the pages that
- * cannot be had, and is FAILED with the first reason if there were any.
+ * A write to a page that is not there is FAILED under either policy, and to a
+ * read-only lease or a mapping that is read-only now with EACCES.  A prefault
+ * leaves out the pages that are not there, and is FAILED with the first reason if
+ * there were any.
  *
  * Errors: ENOTCONN, ENOENT (also for a moment while the LEASE that makes the
  * lease has not returned: answer the ioreq with RETRY), EINVAL (offset past the
- * end), EINTR, ENOMEM (for the backing, in the kernel, or in the borrower's
- * paging pool: call again later), ESRCH (borrower or lender's address space is
- * gone).
+ * end), EINTR, ENOMEM (for the backing, or in the kernel: call again later),
+ * ENOSPC (the borrower's paging pool has no room for page tables: likewise),
+ * ESRCH (the borrower is gone).
  */
 struct xen_lend_resolve {
 	__u32 size;
