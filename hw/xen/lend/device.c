@@ -18,6 +18,7 @@ XenLend xen_lend = {
     .mode = ON_OFF_AUTO_AUTO,
     .fd = -1,
     .leases = QLIST_HEAD_INITIALIZER(xen_lend.leases),
+    .refusals = QLIST_HEAD_INITIALIZER(xen_lend.refusals),
 };
 
 void xen_lend_set_mode(OnOffAuto mode)

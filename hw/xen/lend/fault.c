@@ -37,7 +37,7 @@
 #define LEND_RETRY  0
 #define LEND_FAILED 1
 
-/* Pause between attempts when the hypervisor lacks memory (milliseconds). */
+/* Pause between attempts when host or hypervisor lack memory (milliseconds). */
 #define BACKOFF_MIN_MS 5
 #define BACKOFF_MAX_MS 200
 
@@ -83,6 +83,21 @@ static void answer(unsigned int vcpu, uint64_t data)
     qemu_xen_evtchn_notify(io->xce_handle, io->ioreq_local_port[vcpu]);
 }
 
+/* The guest waits: each reason once, and what to do about it. */
+static void warn_no_memory(const XenLease *lease, int err)
+{
+    if (err == ENOSPC) {
+        warn_report_once("xen: no memory for the page tables of '%s'; the"
+                         " guest needs a larger shadow_memory (%" PRIu64
+                         " KiB for this device)", lease->name,
+                         (lease->len / (2 * MiB) + 4) * 4);
+    } else {
+        warn_report_once("xen: the host has no memory for a page of '%s'; the"
+                         " guest waits until there is some (see memory.max of"
+                         " QEMU's cgroup)", lease->name);
+    }
+}
+
 /*
  * Make the page present, whatever it takes.  The answer is LEND_FAILED only if
  * the kernel says so; everything that is odd is retried, because the state it
@@ -109,14 +124,16 @@ static uint64_t resolve(unsigned int vcpu, XenLease *lease, uint64_t offset,
 
         case -EINTR:
             /* All signals are blocked here, so this process is dying. */
+            continue;
+
         case -EAGAIN:
+            /* Not from today's driver, which pauses by itself. */
+            g_usleep(BACKOFF_MIN_MS * 1000);
             continue;
 
         case -ENOMEM:
-            warn_report_once("xen: no memory for the page tables of '%s'; the"
-                             " guest needs a larger shadow_memory (%" PRIu64
-                             " KiB for this device)", lease->name,
-                             (lease->len / (2 * MiB) + 4) * 4);
+        case -ENOSPC:
+            warn_no_memory(lease, -ret);
             g_usleep(backoff_ms * 1000);
             backoff_ms = MIN(2 * backoff_ms, BACKOFF_MAX_MS);
             continue;
@@ -217,7 +234,9 @@ void xen_lend_fault(XenIOState *state, unsigned int vcpu, const ioreq_t *req)
     if (!lease) {
         /* The lease ended or moved while the request was on its way. */
         xen_lend.stale++;
-        answer(vcpu, LEND_RETRY);
+        if (!worker->stopped) {
+            answer(vcpu, LEND_RETRY);
+        }
         return;
     }
 
@@ -233,13 +252,18 @@ void xen_lend_fault(XenIOState *state, unsigned int vcpu, const ioreq_t *req)
 }
 
 typedef struct LendPrefault {
-    XenLease *lease;
+    XenLease *lease;        /* with a reference */
     uint64_t len;
 } LendPrefault;
 
-static void *prefault_thread(void *opaque)
+/*
+ * One thread for all leases, in order: a guest that maps and unmaps a region
+ * whose backing hangs gets no more of them.
+ */
+static GAsyncQueue *prefaults;
+
+static void prefault(const LendPrefault *prefault)
 {
-    g_autofree LendPrefault *prefault = opaque;
     XenLease *lease = prefault->lease;
     unsigned page_bits = qemu_target_page_bits();
     struct xen_lend_resolve out;
@@ -251,26 +275,39 @@ static void *prefault_thread(void *opaque)
                           PREFAULT_PAGES);
 
         /* It is a hint: the guest will ask for what is missing. */
-        if (xen_lend_resolve(lease, offset, nr, false, &out) < 0) {
+        if (xen_lend_resolve(lease, offset, nr, false, &out) < 0 || !out.nr) {
             break;
         }
-        offset += (uint64_t)nr << page_bits;
+        offset += (uint64_t)out.nr << page_bits;
     }
     trace_xen_lend_prefaulted(lease->id, offset);
-    xen_lease_unref(lease);
+}
+
+static void *prefault_thread(void *opaque)
+{
+    for (;;) {
+        g_autofree LendPrefault *next = g_async_queue_pop(prefaults);
+
+        prefault(next);
+        xen_lease_unref(next->lease);
+    }
     return NULL;
 }
 
 void xen_lend_prefault(XenLease *lease, uint64_t len)
 {
-    LendPrefault *prefault = g_new(LendPrefault, 1);
+    LendPrefault *next = g_new(LendPrefault, 1);
     QemuThread thread;
 
     qatomic_inc(&lease->refs);
-    prefault->lease = lease;
-    prefault->len = ROUND_UP(MIN(len, lease->len), qemu_target_page_size());
-    qemu_thread_create(&thread, "xen-lend/pre", prefault_thread, prefault,
-                       QEMU_THREAD_DETACHED);
+    next->lease = lease;
+    next->len = ROUND_UP(MIN(len, lease->len), qemu_target_page_size());
+    if (!prefaults) {
+        prefaults = g_async_queue_new();
+        qemu_thread_create(&thread, "xen-lend/pre", prefault_thread, NULL,
+                           QEMU_THREAD_DETACHED);
+    }
+    g_async_queue_push(prefaults, next);
 }
 
 void xen_lend_faults_start(XenIOState *state, unsigned int max_cpus)

@@ -37,6 +37,7 @@ static void print_lease(Monitor *mon, const XenLendLease *lease)
 static void hmp_info_xen_lend(Monitor *mon, const QDict *qdict)
 {
     g_autoptr(XenLendInfo) info = qmp_query_xen_lend(&error_abort);
+    XenLendRefusalList *refusal;
     XenLendLeaseList *entry;
 
     if (info->available) {
@@ -48,6 +49,11 @@ static void hmp_info_xen_lend(Monitor *mon, const QDict *qdict)
     }
     monitor_printf(mon, "refused %" PRIu64 " stale %" PRIu64 "\n",
                    info->refused, info->stale);
+    for (refusal = info->refusals; refusal; refusal = refusal->next) {
+        monitor_printf(mon, "emulated '%s' gpa 0x%" PRIx64 " size 0x%" PRIx64
+                       ": %s\n", refusal->value->name, refusal->value->gpa,
+                       refusal->value->size, refusal->value->reason);
+    }
     for (entry = info->leases; entry; entry = entry->next) {
         print_lease(mon, entry->value);
     }

@@ -4,7 +4,8 @@
  *   device.c    the kernel's lend device
  *   listener.c  which memory is leased where
  *   fault.c     pages the guest waits for
- *   qmp.c       what to show
+ *   access.c    QEMU's own accesses
+ *   query.c     what to show
  *   region.c    the MemoryRegion type
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -44,6 +45,17 @@ typedef struct XenLease {
     QLIST_ENTRY(XenLease) next;
 } XenLease;
 
+/* Memory that the guest has, but that could not be leased.  BQL. */
+typedef struct XenRefusal {
+    MemoryRegion *mr;       /* for comparison only */
+    char *name;             /* of the memory region */
+    hwaddr gpa;             /* in the guest (bytes) */
+    uint64_t len;           /* bytes */
+    char *reason;
+
+    QLIST_ENTRY(XenRefusal) next;
+} XenRefusal;
+
 /* The lending of this process.  There is one guest, so there is one of it. */
 typedef struct XenLend {
     OnOffAuto mode;
@@ -55,10 +67,12 @@ typedef struct XenLend {
     uint32_t ioserv;
 
     QLIST_HEAD(, XenLease) leases;      /* BQL */
-    uint64_t refused;                   /* BQL: sections left to ioreqs */
+    QLIST_HEAD(, XenRefusal) refusals;  /* BQL: sections left to ioreqs */
+    uint64_t refused;                   /* BQL: how many there ever were */
     uint64_t stale;                     /* BQL: faults nobody waits for */
 
     MemoryListener listener;
+    RAMBlockNotifier blocks;
     Notifier exit;
 } XenLend;
 
@@ -149,5 +163,25 @@ void xen_lend_faults_stop(void);
  * Context: BQL held.
  */
 void xen_lend_prefault(XenLease *lease, uint64_t len);
+
+/**
+ * xen_lend_guard: have QEMU survive its own accesses to memory that is gone
+ *
+ * See access.c.  Also keeps the guest from being saved.
+ *
+ * @block: memory of QEMU's own that the guest has
+ *
+ * Context: BQL held.
+ */
+void xen_lend_guard(RAMBlock *block);
+
+/**
+ * xen_lend_unguard: the memory is no more
+ *
+ * @host: where it was
+ *
+ * Context: BQL held.
+ */
+void xen_lend_unguard(void *host);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
+#include "qemu/main-loop.h"
 #include "qemu/units.h"
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
@@ -103,13 +104,45 @@ static void warn_refused(const XenLease *lease, int err)
     }
     warned[bit / 64] |= BIT_ULL(bit % 64);
     warn_report("xen: cannot lend '%s' at 0x%" HWADDR_PRIx ": %s; every access"
-                " will be emulated", lease->name, lease->gpa, strerror(err));
+                " will be emulated", lease->name, lease->gpa,
+                err == ENOSPC ? "the guest has as many leases as Xen allows"
+                              : strerror(err));
     if (err == ENOMEM) {
         /* A page table page per 2 MiB, and what is above. */
         uint64_t tables = lease->len / (2 * MiB) + 4;
 
-        error_printf("Give the guest a larger shadow_memory, by %" PRIu64
-                     " MiB or more\n", DIV_ROUND_UP(tables * 4 * KiB, MiB));
+        error_printf("Have the host free some memory, or give the guest a"
+                     " larger shadow_memory, by %" PRIu64 " MiB or more\n",
+                     DIV_ROUND_UP(tables * 4 * KiB, MiB));
+    }
+}
+
+static void note_refusal(const MemoryRegionSection *section, const char *reason)
+{
+    XenRefusal *refusal = g_new0(XenRefusal, 1);
+
+    refusal->mr = section->mr;
+    refusal->name = g_strdup(memory_region_name(section->mr));
+    refusal->gpa = section->offset_within_address_space;
+    refusal->len = int128_get64(section->size);
+    refusal->reason = g_strdup(reason);
+    QLIST_INSERT_HEAD(&xen_lend.refusals, refusal, next);
+    xen_lend.refused++;
+}
+
+static void forget_refusal(const MemoryRegionSection *section)
+{
+    XenRefusal *refusal;
+
+    QLIST_FOREACH(refusal, &xen_lend.refusals, next) {
+        if (refusal->mr == section->mr &&
+            refusal->gpa == section->offset_within_address_space) {
+            QLIST_REMOVE(refusal, next);
+            g_free(refusal->name);
+            g_free(refusal->reason);
+            g_free(refusal);
+            return;
+        }
     }
 }
 
@@ -127,19 +160,21 @@ static void lend_region_add(MemoryListener *listener,
     if (!section_is_own_ram(section)) {
         return;
     }
+    xen_lend_guard(mr->ram_block);
     if (xen_lend.fd < 0) {
         if (xen_lend.mode == ON_OFF_AUTO_AUTO) {
             warn_report_once("xen: cannot lend '%s': %s; every access will be"
                              " emulated", memory_region_name(mr),
                              xen_lend.why_not);
         }
-        xen_lend.refused++;
+        note_refusal(section, xen_lend.why_not);
         return;
     }
     len = section_whole_pages(section, &gpa, &host);
     if (!len) {
         trace_xen_lend_no_whole_page(memory_region_name(mr),
                                      section->offset_within_address_space);
+        note_refusal(section, "it contains no whole page");
         return;
     }
 
@@ -153,7 +188,7 @@ static void lend_region_add(MemoryListener *listener,
         ret = xen_lend_lease(lease, host);
     }
     if (ret < 0) {
-        xen_lend.refused++;
+        note_refusal(section, strerror(-ret));
         warn_refused(lease, -ret);
         xen_lease_unref(lease);
         return;
@@ -171,9 +206,10 @@ static void lend_region_del(MemoryListener *listener,
     hwaddr start = section->offset_within_address_space;
     XenLease *lease;
 
-    if (xen_lend.fd < 0 || !section_is_own_ram(section)) {
+    if (!section_is_own_ram(section)) {
         return;
     }
+    forget_refusal(section);
 
     /* A section has one lease or none, and no two sections overlap. */
     QLIST_FOREACH(lease, &xen_lend.leases, next) {
@@ -214,14 +250,32 @@ static const MemoryListener lend_listener = {
  */
 static void lend_exit(Notifier *notifier, void *data)
 {
-    memory_listener_unregister(&xen_lend.listener);
+    /* exit() has other callers than the main loop. */
+    bool locked = bql_locked();
+
+    if (!locked) {
+        bql_lock();
+    }
     xen_lend_faults_stop();
+    memory_listener_unregister(&xen_lend.listener);
+    ram_block_notifier_remove(&xen_lend.blocks);
+    if (!locked) {
+        bql_unlock();
+    }
+}
+
+static void lend_block_removed(RAMBlockNotifier *n, void *host, size_t size,
+                               size_t max_size)
+{
+    xen_lend_unguard(host);
 }
 
 void xen_lend_listen(void)
 {
     xen_lend.listener = lend_listener;
     memory_listener_register(&xen_lend.listener, &address_space_memory);
+    xen_lend.blocks.ram_block_removed = lend_block_removed;
+    ram_block_notifier_add(&xen_lend.blocks);
     xen_lend.exit.notify = lend_exit;
     qemu_add_exit_notifier(&xen_lend.exit);
 }

@@ -43,6 +43,23 @@ static XenLendLease *lease_info(XenLease *lease)
     return info;
 }
 
+static XenLendRefusalList *refusals(void)
+{
+    XenLendRefusalList *list = NULL;
+    XenRefusal *refusal;
+
+    QLIST_FOREACH(refusal, &xen_lend.refusals, next) {
+        XenLendRefusal *info = g_new0(XenLendRefusal, 1);
+
+        info->name = g_strdup(refusal->name);
+        info->gpa = refusal->gpa;
+        info->size = refusal->len;
+        info->reason = g_strdup(refusal->reason);
+        QAPI_LIST_PREPEND(list, info);
+    }
+    return list;
+}
+
 static int by_gpa(const void *a, const void *b)
 {
     const XenLease *x = *(XenLease **)a, *y = *(XenLease **)b;
@@ -67,6 +84,7 @@ XenLendInfo *qmp_query_xen_lend(Error **errp)
     info->abi = xen_lend.abi;
     info->refused = xen_lend.refused;
     info->stale = xen_lend.stale;
+    info->refusals = refusals();
 
     QLIST_FOREACH(lease, &xen_lend.leases, next) {
         g_ptr_array_add(sorted, lease);

@@ -5,7 +5,24 @@
  */
 
 #include "qemu/osdep.h"
+#include "hw/xen/lend-region.h"
 #include "qapi/qapi-commands-xen-lend.h"
+
+MemTxResult xen_lent_read(RAMBlock *block, void *buf, void *host, size_t len)
+{
+    g_assert_not_reached();
+}
+
+MemTxResult xen_lent_write(RAMBlock *block, void *host, const void *buf,
+                           size_t len)
+{
+    g_assert_not_reached();
+}
+
+bool xen_lend_can_save(Error **errp)
+{
+    return true;
+}
 
 XenLendInfo *qmp_query_xen_lend(Error **errp)
 {

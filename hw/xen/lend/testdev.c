@@ -36,6 +36,7 @@ struct XenLendTestDev {
     MemoryRegion alias;
     MemoryRegion *region;   /* &lent or &plain */
     void *memory, *rival_memory;
+    uint64_t peeked;
     bool mapped;
 
     /* Properties */
@@ -240,6 +241,34 @@ static void testdev_set_address(Object *obj, Visitor *v, const char *name,
     }
 }
 
+/* What a device does that maps memory and reads it by itself. */
+static void testdev_set_peek(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    XenLendTestDev *dev = XEN_LEND_TESTDEV(obj);
+    hwaddr len = sizeof(dev->peeked);
+    uint64_t addr;
+    void *host;
+
+    if (!visit_type_uint64(v, name, &addr, errp)) {
+        return;
+    }
+    host = address_space_map(&address_space_memory, addr, &len, false,
+                             MEMTXATTRS_UNSPECIFIED);
+    if (!host || len < sizeof(dev->peeked)) {
+        error_setg(errp, "cannot map 0x%" PRIx64, addr);
+        return;
+    }
+    dev->peeked = ldq_he_p(host);
+    address_space_unmap(&address_space_memory, host, len, false, len);
+}
+
+static void testdev_get_peek(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    visit_type_uint64(v, name, &XEN_LEND_TESTDEV(obj)->peeked, errp);
+}
+
 static const Property testdev_properties[] = {
     DEFINE_PROP_STRING("kind", XenLendTestDev, kind),
     DEFINE_PROP_BOOL("readonly", XenLendTestDev, readonly, false),
@@ -277,6 +306,9 @@ static void testdev_class_init(ObjectClass *klass, void *data)
                                    testdev_set_mapped);
     object_class_property_add(klass, "address", "size", testdev_get_address,
                               testdev_set_address, NULL, NULL);
+    /* Written: where to read; read: what was there. */
+    object_class_property_add(klass, "peek", "size", testdev_get_peek,
+                              testdev_set_peek, NULL, NULL);
 }
 
 static const TypeInfo testdev_info = {

@@ -63,6 +63,10 @@ struct XenLentMemoryRegion {
  * mmap(MAP_FIXED), or have nothing behind them.  No such change needs a call
  * to QEMU; the guest sees the new state with its next access.
  *
+ * QEMU accesses the memory, too, on behalf of other devices.  Where nothing is
+ * mapped at all, or nothing that may be read, only address_space_read() and
+ * address_space_write() can deal with that.
+ *
  * @lmr: the region to be initialized
  * @owner: the object that tracks the region's reference count
  * @name: name of the RAMBlock, unique within the device
@@ -115,5 +119,35 @@ bool xen_lent_memory_region_init_fd(XenLentMemoryRegion *lmr, Object *owner,
  * also set if the region is a ROM.
  */
 XenLentOptions xen_lent_options(MemoryRegion *mr, XenLendFailure policy);
+
+/**
+ * xen_lent_read: copy from memory of QEMU's own that a Xen guest has
+ * xen_lent_write: copy to it
+ *
+ * Sleep for as long as it takes to get at the pages.
+ *
+ * @block: a block with RAM_XEN_LENT
+ * @buf: QEMU's buffer
+ * @host: in the block
+ * @len: bytes, all of them in the block
+ *
+ * Context: any thread.
+ * Return: MEMTX_OK, or MEMTX_ERROR if part of it is not there.  Then a buffer
+ *     that was to be read into is all ones; how much was written is open.
+ */
+MemTxResult xen_lent_read(RAMBlock *block, void *buf, void *host, size_t len);
+MemTxResult xen_lent_write(RAMBlock *block, void *host, const void *buf,
+                           size_t len);
+
+/**
+ * xen_lend_can_save: whether nothing is lost when the guest is saved
+ *
+ * Neither Xen's toolstack nor QEMU saves memory that is not the guest's.
+ *
+ * @errp: set if the guest has memory of QEMU's own, mapped at the moment or not
+ *
+ * Context: BQL held.
+ */
+bool xen_lend_can_save(Error **errp);
 
 #endif

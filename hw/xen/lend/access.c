@@ -1,0 +1,303 @@
+/*
+ * Lending QEMU's memory to a Xen guest: QEMU's own accesses
+ *
+ * What is behind a lent page may be gone: the file was truncated, the disk has
+ * an error, the device was unplugged.  When the guest accesses the page, it gets
+ * the machine check of broken memory.  QEMU accesses it, too: for the monitor,
+ * and when the guest has a device read from or write to it.  The kernel answers
+ * with SIGBUS, which would be the end of the guest.
+ *
+ * Copies, which is what address_space_read() and address_space_write() do, are
+ * made with a way back, and fail.
+ *
+ * A device that has mapped the memory reads and writes by itself, at any time.
+ * What it hands to the kernel (for a disk, say) fails there.  For what it does
+ * with its own instructions there is no failure to report, so a page of zeros
+ * takes the place of what is gone.  The user is told, as the guest sees them,
+ * too.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/error-report.h"
+#include "qemu/event_notifier.h"
+#include "qemu/main-loop.h"
+#include "exec/memory.h"
+#include "exec/ramblock.h"
+#include "hw/xen/lend-region.h"
+#include "internal.h"
+#include "trace.h"
+
+typedef struct Guard {
+    sigjmp_buf env;
+    uintptr_t host;
+    size_t len;
+} Guard;
+
+/* The copy that the thread is about to make. */
+static __thread Guard *volatile guard;
+
+/*
+ * Memory under guard.  The list only grows, so that the signal handler can walk
+ * it; elements of memory that is no more have no length, and are used again.
+ */
+typedef struct Guarded {
+    uintptr_t host;
+    size_t len;             /* atomic, written after the others; 0: unused */
+    size_t page_size;
+    char name[64];
+    unsigned int replaced;  /* atomic: pages */
+    unsigned int reported;  /* BQL */
+    struct Guarded *next;
+} Guarded;
+
+static Guarded *guarded;    /* atomic */
+static EventNotifier replaced;
+static struct sigaction old_action[NSIG];
+
+static Guarded *find_guarded(uintptr_t addr)
+{
+    Guarded *g;
+
+    for (g = qatomic_load_acquire(&guarded); g; g = g->next) {
+        /* Pairs with the release in guard_block(). */
+        size_t len = qatomic_load_acquire(&g->len);
+
+        if (addr - g->host < len) {
+            return g;
+        }
+    }
+    return NULL;
+}
+
+/* Zeros for the page; only with calls that a signal handler may make. */
+static bool replace_page(uintptr_t addr)
+{
+    Guarded *g = find_guarded(addr);
+    int saved_errno = errno;
+    void *page;
+
+    if (!g) {
+        return false;
+    }
+    page = (void *)(addr & ~(g->page_size - 1));
+    if (mmap(page, g->page_size, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page) {
+        return false;
+    }
+    qatomic_inc(&g->replaced);
+    event_notifier_set(&replaced);
+    errno = saved_errno;
+    return true;
+}
+
+/* The access that failed is in what the thread is copying. */
+static bool is_copying(const siginfo_t *info)
+{
+    uintptr_t addr = (uintptr_t)info->si_addr;
+    Guard *g = guard;
+
+#ifdef BUS_MCEERR_AR
+    /* The kernel names the page, which may begin before what is copied. */
+    if (g && info->si_signo == SIGBUS && info->si_code == BUS_MCEERR_AR) {
+        uintptr_t size = (uintptr_t)1 << info->si_addr_lsb;
+
+        addr &= ~(size - 1);
+        return addr < g->host + g->len && g->host < addr + size;
+    }
+#endif
+    return g && addr - g->host < g->len;
+}
+
+static void handle_fault(int sig, siginfo_t *info, void *context)
+{
+    const struct sigaction *old = &old_action[sig];
+
+#ifdef BUS_MCEERR_AO
+    /* Not an access: memory that broke.  Linux unmaps it from the guest, too. */
+    if (sig == SIGBUS && info->si_code == BUS_MCEERR_AO) {
+        return;
+    }
+#endif
+    if (info->si_code > 0) {
+        if (is_copying(info)) {
+            siglongjmp(guard->env, 1);
+        }
+        if (sig == SIGBUS && replace_page((uintptr_t)info->si_addr)) {
+            return;
+        }
+    }
+
+    /* Not ours: as if this handler did not exist. */
+    if (old->sa_flags & SA_SIGINFO) {
+        old->sa_sigaction(sig, info, context);
+    } else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
+        old->sa_handler(sig);
+    } else {
+        signal(sig, SIG_DFL);
+        if (info->si_code <= 0) {
+            raise(sig);
+        }
+        /* Else the access is made again, and ends the process. */
+    }
+}
+
+static void report_replaced(EventNotifier *notifier)
+{
+    Guarded *g;
+
+    event_notifier_test_and_clear(notifier);
+    for (g = guarded; g; g = g->next) {
+        unsigned int n = qatomic_read(&g->replaced);
+
+        if (n != g->reported) {
+            error_report("xen: what is behind %u pages of '%s' was gone when a"
+                         " device accessed them; zeros have taken their place"
+                         " until the device is plugged again",
+                         n - g->reported, g->name);
+            g->reported = n;
+        }
+    }
+}
+
+static void install_handlers(void)
+{
+    /* Without SA_NODEFER, siglongjmp() would have to restore the mask. */
+    struct sigaction action = {
+        .sa_sigaction = handle_fault,
+        .sa_flags = SA_SIGINFO | SA_NODEFER,
+    };
+
+    if (event_notifier_init(&replaced, false) < 0) {
+        error_report("xen: no event notifier; QEMU ends when it accesses lent"
+                     " memory that is gone");
+        return;
+    }
+    event_notifier_set_handler(&replaced, report_replaced);
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, &old_action[SIGBUS]);
+    sigaction(SIGSEGV, &action, &old_action[SIGSEGV]);
+}
+
+/* QEMU's main loop blocks the signal, which makes it a deadly one. */
+static void unblock_sigbus(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGBUS);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/*
+ * Copy from or to host memory that may turn out not to be there.  Not inlined:
+ * in a coroutine, the address of a thread's variable must not be kept.
+ */
+static bool __attribute__((noinline))
+guarded_copy(void *to, const void *from, size_t len, void *host)
+{
+    Guard g = { .host = (uintptr_t)host, .len = len };
+
+    if (sigsetjmp(g.env, 0)) {
+        guard = NULL;
+        /* Another handler may have stood in for ours, without SA_NODEFER. */
+        unblock_sigbus();
+        return false;
+    }
+    guard = &g;
+    barrier();
+    /* Aligned accesses of these sizes are to be made at once. */
+    switch (len) {
+    case 1:
+    case 2:
+    case 4:
+    case 8:
+        stn_he_p(to, len, ldn_he_p(from, len));
+        break;
+    default:
+        memmove(to, from, len);
+    }
+    barrier();
+    guard = NULL;
+    return true;
+}
+
+MemTxResult xen_lent_read(RAMBlock *block, void *buf, void *host, size_t len)
+{
+    if (guarded_copy(buf, host, len, host)) {
+        return MEMTX_OK;
+    }
+    /* As from a bus with nothing on it, for callers who do not look. */
+    memset(buf, 0xff, len);
+    trace_xen_lend_access_failed(block->idstr, (uint8_t *)host - block->host,
+                                 len, false);
+    return MEMTX_ERROR;
+}
+
+MemTxResult xen_lent_write(RAMBlock *block, void *host, const void *buf,
+                           size_t len)
+{
+    if (guarded_copy(host, buf, len, host)) {
+        return MEMTX_OK;
+    }
+    trace_xen_lend_access_failed(block->idstr, (uint8_t *)host - block->host,
+                                 len, true);
+    return MEMTX_ERROR;
+}
+
+void xen_lend_guard(RAMBlock *block)
+{
+    static bool installed;
+    Guarded *g;
+
+    if (block->flags & RAM_XEN_LENT) {
+        return;
+    }
+    if (!installed) {
+        installed = true;
+        install_handlers();
+    }
+    /* For the thread that is here, the main one above all. */
+    unblock_sigbus();
+
+    for (g = guarded; g && g->len; g = g->next) {
+        ;
+    }
+    if (!g) {
+        g = g_new0(Guarded, 1);
+        g->next = guarded;
+        qatomic_store_release(&guarded, g);
+    }
+    g->host = (uintptr_t)block->host;
+    g->page_size = block->page_size;
+    g->reported = qatomic_read(&g->replaced);
+    g_strlcpy(g->name, block->idstr, sizeof(g->name));
+    /* Pairs with the acquire in find_guarded(). */
+    qatomic_store_release(&g->len, block->max_length);
+    block->flags |= RAM_XEN_LENT;
+}
+
+void xen_lend_unguard(void *host)
+{
+    Guarded *g = find_guarded((uintptr_t)host);
+
+    if (g) {
+        qatomic_set(&g->len, 0);
+    }
+}
+
+bool xen_lend_can_save(Error **errp)
+{
+    Guarded *g;
+
+    for (g = guarded; g; g = g->next) {
+        if (g->len) {
+            error_setg(errp, "the guest has memory of its device model, which"
+                       " is not saved with it: '%s'", g->name);
+            return false;
+        }
+    }
+    return true;
+}
