@@ -718,8 +718,8 @@ static void test_restricted(void)
 /* The hypervisor says no to the lease: the device works all the same. */
 static void test_lease_refused(const void *opaque)
 {
+    QDict *rsp, *refusal;
     uint64_t value;
-    QDict *rsp;
 
     standin_create();
     standin->lease_error = GPOINTER_TO_INT(opaque);
@@ -730,6 +730,12 @@ static void test_lease_refused(const void *opaque)
     rsp = query();
     g_assert(qdict_get_bool(rsp, "available"));
     g_assert_cmpint(qdict_get_int(rsp, "refused"), >=, 1);
+    g_assert_cmpint(qlist_size(qdict_get_qlist(rsp, "refusals")), ==, 1);
+    refusal = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "refusals")));
+    g_assert_cmphex(qdict_get_int(refusal, "gpa"), ==, BAR);
+    g_assert_cmphex(qdict_get_int(refusal, "size"), ==, SIZE);
+    g_assert_cmpstr(qdict_get_str(refusal, "reason"), ==,
+                    strerror(GPOINTER_TO_INT(opaque)));
     qobject_unref(rsp);
 
     /* Next time it may go well. */
@@ -739,6 +745,9 @@ static void test_lease_refused(const void *opaque)
     pci_decode(DEVFN, false);
     pci_decode(DEVFN, true);
     g_assert_cmpint(standin_leases(), ==, 1);
+    rsp = query();
+    g_assert_cmpint(qlist_size(qdict_get_qlist(rsp, "refusals")), ==, 0);
+    qobject_unref(rsp);
     stop_plain();
 }
 
@@ -768,6 +777,102 @@ static void test_many(void)
     g_assert_cmpint(standin_leases(), ==, 63);
     pci_decode(DEVFN, true);
     g_assert_cmpint(standin_leases(), ==, 64);
+    stop_plain();
+}
+
+/* QEMU's own accesses to memory of which something is gone. */
+static void test_own_access(void)
+{
+    g_autofree char *text = NULL;
+    uint8_t buf[3 * STANDIN_PAGE] = { 1 };
+
+    start_plain("");
+    g_assert(truncate(file, STANDIN_PAGE) == 0);
+
+    qtest_memread(qts, BAR + 0x8000, buf, sizeof(buf));
+    g_assert(buf[0] == 0xff && buf[sizeof(buf) - 1] == 0xff);
+    qtest_memwrite(qts, BAR + 0x8000, buf, sizeof(buf));
+    qtest_readl(qts, BAR + 0x9004);
+    qtest_writeb(qts, BAR + 0x9001, 1);
+    /* In part there, and over the border. */
+    qtest_memread(qts, BAR + 0x10, buf, sizeof(buf));
+    vcpu_emulated_read(0, BAR + 0x8000, 4);
+    vcpu_emulated_write(0, BAR + 0x8000, 8, 7);
+    text = qtest_hmp(qts, "xp /1gx 0x%llx", BAR + 0x8000);
+    g_assert(strstr(text, "Cannot access memory"));
+
+    /* Nothing of this has disturbed what is there. */
+    g_assert_cmphex(qtest_readq(qts, BAR + 8), ==, word(8));
+    qtest_writew(qts, BAR + 0x22, 0xabcd);
+    g_assert_cmphex(*(uint16_t *)(mem + 0x22), ==, 0xabcd);
+
+    g_assert(truncate(file, SIZE) == 0);
+    qtest_memwrite(qts, BAR + 0x8123, "some bytes", 10);
+    g_assert(memcmp(mem + 0x8123, "some bytes", 10) == 0);
+    stop_plain();
+}
+
+/* A device that has mapped memory, and reads it when it is gone. */
+static void test_own_mapping(void)
+{
+    g_autofree char *text = NULL;
+
+    start_plain("-device xen-lend-testdev,id=peeker,addr=6");
+    text = qtest_hmp(qts, "qom-set /machine/peripheral/peeker peek %llu",
+                     BAR + 0x8000);
+    g_assert_cmpstr(text, ==, "");
+    g_clear_pointer(&text, g_free);
+    text = qtest_hmp(qts, "qom-get /machine/peripheral/peeker peek");
+    g_assert_cmphex(g_ascii_strtoull(text, NULL, 0), ==, word(0x8000));
+    g_clear_pointer(&text, g_free);
+
+    g_assert(truncate(file, STANDIN_PAGE) == 0);
+    text = qtest_hmp(qts, "qom-set /machine/peripheral/peeker peek %llu",
+                     BAR + 0x8000);
+    g_assert_cmpstr(text, ==, "");
+    g_clear_pointer(&text, g_free);
+    text = qtest_hmp(qts, "qom-get /machine/peripheral/peeker peek");
+    g_assert_cmphex(g_ascii_strtoull(text, NULL, 0), ==, 0);
+    /* That one page is zeros now; its neighbours fail as before. */
+    g_assert_cmphex(qtest_readq(qts, BAR + 0x8008), ==, 0);
+    g_assert_cmphex(qtest_readq(qts, BAR + 0x9000), ==, ~0ull);
+    g_assert_cmphex(qtest_readq(qts, BAR + 8), ==, word(8));
+    stop_plain();
+}
+
+/* Writes to what is read-only do nothing, whoever makes them. */
+static void test_own_access_readonly(void)
+{
+    uint8_t before[STANDIN_PAGE], after[STANDIN_PAGE];
+
+    start_testdev("readonly=on");
+    qtest_memread(qts, BAR + 0x2000, before, sizeof(before));
+    qtest_writeq(qts, BAR + 0x2000, 0x1122334455667788ull);
+    qtest_memwrite(qts, BAR + 0x2100, "some bytes", 10);
+    qtest_memread(qts, BAR + 0x2000, after, sizeof(after));
+    g_assert(memcmp(before, after, sizeof(before)) == 0);
+    standin_stop();
+}
+
+/* Without the memory that is QEMU's, the guest could not be restored. */
+static void test_save(void)
+{
+    QDict *rsp;
+
+    start_plain("");
+    rsp = qtest_qmp(qts, "{ 'execute': 'xen-save-devices-state',"
+                    "  'arguments': { 'filename': '/dev/null' } }");
+    g_assert(qdict_haskey(rsp, "error"));
+    qobject_unref(rsp);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'query-status' }");
+    g_assert_cmpint(standin_leases(), ==, 1);
+
+    /* It is there all the same when the guest does not have it mapped. */
+    pci_decode(DEVFN, false);
+    rsp = qtest_qmp(qts, "{ 'execute': 'xen-save-devices-state',"
+                    "  'arguments': { 'filename': '/dev/null' } }");
+    g_assert(qdict_haskey(rsp, "error"));
+    qobject_unref(rsp);
     stop_plain();
 }
 
@@ -1365,12 +1470,18 @@ int main(int argc, char **argv)
     ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, EINTR);
     ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, EAGAIN);
     ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, ENOMEM);
+    ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, ENOSPC);
     ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, ENOENT);
     ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, ESRCH);
     ADD_ERRNO("xen-lend/resolve/error", test_resolve_error, EINVAL);
     ADD_ERRNO("xen-lend/resolve/error", test_resolve_error, EIO);
     ADD_ERRNO("xen-lend/resolve/error", test_resolve_error, ENOTCONN);
     qtest_add_func("xen-lend/resolve/failed", test_resolve_failed);
+
+    qtest_add_func("xen-lend/own/gone", test_own_access);
+    qtest_add_func("xen-lend/own/mapped", test_own_mapping);
+    qtest_add_func("xen-lend/own/readonly", test_own_access_readonly);
+    qtest_add_func("xen-lend/own/saved", test_save);
 
     qtest_add_func("xen-lend/slow/page", test_slow_page);
     qtest_add_func("xen-lend/slow/all-vcpus", test_all_vcpus);

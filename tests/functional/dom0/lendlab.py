@@ -333,6 +333,13 @@ class Guest:
 
     def start(self, timeout=150):
         self.create(timeout)
+        return self.adopt(timeout)
+
+    def adopt(self, timeout=150):
+        """Take the domain of that name for this guest: a new one, or one that has rebooted."""
+        if self.tty is not None:
+            os.close(self.tty)
+            self.tty, self.pending = None, b""
         self.domid = int(run("xl", "domid", self.name))
         tty = wait_for("console of the guest", lambda: run(
             "xenstore-read", f"/local/domain/{self.domid}/console/tty", check=False).strip().startswith("/dev/") and run(

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 
-from lendlab import Guest, LEND, Skip, case, note, run
+from lendlab import Guest, LEND, Skip, case, note, run, xen_log
 
 GFN = 0x100000                      # where leases go: above all RAM of a small guest
 
@@ -186,6 +186,11 @@ def swap(megabytes=128):
         run("swapoff", "/dev/zram0", check=False)
         with open("/sys/block/zram0/reset", "w") as reset:
             reset.write("1")
+
+
+def reclaims():
+    """How many page tables Xen has taken back in the latest lease, for want of memory in the paging pool."""
+    return int(xen_log("B").rsplit("reclaims ", 1)[1].split()[0])
 
 
 def vmstat(name):

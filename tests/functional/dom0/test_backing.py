@@ -156,12 +156,21 @@ def truncated_under_policy_zero(bench):
     assert bench.read(0, 64) == count(0x1000)
     server.do("truncate 32")
     assert bench.read(0, 64) == count(0x1000, 32) + [0] * 32, "past the end reads as zeros"
-    bench.write(32, 32, 0x9000)
-    assert bench.read(32, 32) == count(0x9020, 32), "and keeps what is written"
+    bench.fails("write", 32, 1, 0x9000)
+    assert bench.read(32, 1) == [0], "what could not be kept was not taken"
     server.do("truncate 64")
     server.do("fill 32 32 0x3000")
     server.do("prefault 0 64")
     assert bench.read(32, 32) == count(0x3020, 32), "until the file is long again"
+    # nobody tells that it is: after a second the guest sees
+    server.do("truncate 32")
+    assert bench.read(40, 1) == [0]
+    server.do("truncate 64")
+    server.do("fill 32 32 0x5000")
+    time.sleep(2)
+    assert bench.read(32, 32) == count(0x5020, 32), "the guest gets to see a file that grew"
+    bench.write(40, 1, 0x7000)
+    assert server.words(40, 1) == [0x7028], "and its writes get there"
 
 
 def stuck(bench):

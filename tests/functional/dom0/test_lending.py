@@ -4,7 +4,7 @@
 import os
 
 import scenario
-from lendlab import backing, limit, zram_swap
+from lendlab import Guest, backing, case, cases, ivshmem, limit, zram_swap
 
 
 def test_device():
@@ -28,42 +28,30 @@ def test_guest_writes_file():
     scenario.healthy()
 
 
-def taken(way, where="/lend"):
-    path = backing("lent", 2 << 20, where)
-    try:
-        with scenario.borrower(path, 2 << 20) as guest:
-            figures = scenario.taken(guest, path, way)
-        scenario.healthy()
-        return figures
-    finally:
-        os.unlink(path)
+WAYS = {"by_write_back": scenario.write_back, "by_page_cache_drop": scenario.page_cache_drop, "by_hole_punch": scenario.hole_punch,
+        "by_swap": scenario.swap_out, "by_migration": scenario.migration}
+OF_SHARED_MEMORY = "by_swap", "by_migration"
 
 
-@limit(300)
-def test_taken_by_write_back():
-    taken(scenario.write_back)
-
-
-@limit(300)
-def test_taken_by_page_cache_drop():
-    taken(scenario.page_cache_drop)
-
-
-@limit(300)
-def test_taken_by_hole_punch():
-    figures = taken(scenario.hole_punch)
-    assert figures["zero"] > 0, f"the guest never saw the hole: {figures}"
-
-
-@limit(300)
-def test_taken_by_swap():
+@limit(400)
+@cases(*WAYS)
+def test_taken(wanted):
+    """By every way that dom0 has. One guest with a device on a file and one on shared memory."""
+    size = 2 << 20
+    file, memory = backing("lent", size), backing("lent", size, "/dev/shm")
     zram_swap()
-    taken(scenario.swap_out, "/dev/shm")
-
-
-@limit(300)
-def test_taken_by_migration():
-    taken(scenario.migration, "/dev/shm")
+    try:
+        with Guest("borrower", [*ivshmem(file, size), *ivshmem(memory, size, "shm")]) as guest:
+            for way in wanted:
+                with case(way):
+                    shared = way in OF_SHARED_MEMORY
+                    figures = scenario.taken(guest, memory if shared else file, WAYS[way], device=int(shared))
+                    if way == "by_hole_punch":
+                        assert figures["zero"] > 0, f"the guest never saw the hole: {figures}"
+        scenario.healthy()
+    finally:
+        os.unlink(file)
+        os.unlink(memory)
 
 
 @limit(240)

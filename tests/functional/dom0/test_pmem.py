@@ -54,9 +54,9 @@ def borrower(path, size, more="", devices=(), memory=256, **kw):
     return Guest(args=[*pmem(path, size, more=more), *devices], initrd="initrd-pmem.gz", memory=memory, **kw)
 
 
-def mount(guest, kind="ext4", device="/dev/pmem0", options="dax"):
+def mount(guest, kind="ext4", device="/dev/pmem0", options="dax", where="/mnt"):
     wait_for(f"{device} of the guest", lambda: guest.run(f"test -b {device}")[0] == 0, 20)
-    guest.must(f"mkdir -p /mnt; mount -t {kind} -o {options} {device} /mnt")
+    guest.must(f"mkdir -p {where}; mount -t {kind} -o {options} {device} {where}")
 
 
 def numbers(first, count):

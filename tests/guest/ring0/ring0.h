@@ -81,5 +81,6 @@ int lend(int argc, char **argv);
 int bystand(int argc, char **argv);
 int super(int argc, char **argv);
 int hammer(int argc, char **argv);
+int touch(int argc, char **argv);
 
 #endif

@@ -17,7 +17,7 @@
         .globl start
 start:  cld
         movl    $stack_end, %esp
-        movl    $pd, %edi               /* 4096 entries of 2 MiB, in eight tables */
+        movl    $pd, %edi               /* 8192 entries of 2 MiB, in 16 tables */
         movl    $0x87, %eax
         xorl    %ebx, %ebx
 1:      movl    %eax, (%edi)
@@ -25,14 +25,14 @@ start:  cld
         addl    $8, %edi
         addl    $0x200000, %eax
         adcl    $0, %ebx
-        cmpl    $pd + 0x8000, %edi
+        cmpl    $pd + 0x10000, %edi
         jne     1b
         movl    $pdpt, %edi
         movl    $pd + 7, %eax
 2:      movl    %eax, (%edi)
         addl    $8, %edi
         addl    $0x1000, %eax
-        cmpl    $pdpt + 64, %edi
+        cmpl    $pdpt + 128, %edi
         jne     2b
         movl    $pdpt + 7, pml4
         movl    $pml4, %eax
@@ -152,7 +152,7 @@ idtr:   .word 32 * 16 - 1
         .globl pml4, idt, hypercall_page
 pml4:   .skip 4096
 pdpt:   .skip 4096
-pd:     .skip 8 * 4096
+pd:     .skip 16 * 4096
 idt:    .skip 4096
 hypercall_page: .skip 4096
         .skip 16384

@@ -8,7 +8,6 @@
  *   lend_attack DOMID GFN sweep       end all leases of dom0's
  *   lend_attack DOMID GFN target D    make domain D a device model of DOMID
  *   lend_attack DOMID GFN hole N      take N pages of the guest's RAM away, where a lease is to go
- *   lend_attack DOMID GFN pool MB     make its paging pool that large
  */
 #define _GNU_SOURCE
 #include "lendtest.h"
@@ -231,11 +230,6 @@ int main(int argc, char **argv)
     know_frames();
     if (argc > 4 && !strcmp(argv[3], "target"))
         return xc_domain_set_target(xch, strtoul(argv[4], NULL, 0), domid) ? 1 : 0;
-    if (argc > 4 && !strcmp(argv[3], "pool")) {
-        unsigned mb = strtoul(argv[4], NULL, 0);
-
-        return xc_shadow_control(xch, domid, XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION, &mb, 0) ? 1 : 0;
-    }
     if (argc > 4) {
         for (unsigned long n = 0; n < strtoul(argv[4], NULL, 0); n++) {
             xen_pfn_t at = gfn + n;

@@ -52,7 +52,7 @@ static bool expected(unsigned nr, int err)
         { EPERM, EBUSY, ESRCH, EOPNOTSUPP },
         { EEXIST, ENOSPC, ENOMEM, ESRCH, EPERM, ENOENT, EOPNOTSUPP, EBADF, EACCES, ENODEV, EOVERFLOW },
         { ENOENT },
-        { ENOENT, EINTR, ENOMEM, ESRCH },
+        { ENOENT, EINTR, ENOMEM, ENOSPC, ESRCH },
         { ENOENT },
         { 0 },
     };

@@ -46,6 +46,7 @@ static const char help[] =
     "punch|zero|collapse|insert PAGE N | truncate PAGES | pfill|pread PAGE N [VALUE]   on the file (of a udmabuf: behind it)\n"
     "sync | fork | cow PAGE N VALUE | softdirty | split PAGE N | move PAGE N NODE | spin PAGE N SECONDS\n"
     "stall on|off    stall: faults are left unanswered\n"
+    "disable | enable      the ioreq server\n"
     "drop | vanish         the ioreq server is gone, its requests given up before, or left as they are\n"
     "end exit|kill         the child\n"
     "show N               the Nth buffer of a DRM card, 0 is the one that is lent; made if there is none\n"
@@ -505,6 +506,8 @@ static bool serve_command(struct server *s, char *line)
             serve_fault(s, v);
     } else if (!strcmp(arg[0], "drop")) {
         err = drop(s);
+    } else if (!strcmp(arg[0], "disable") || !strcmp(arg[0], "enable")) {
+        err = DID(xendevicemodel_set_ioreq_server_state(dmod, domid, ioserv, arg[0][0] == 'e'));
     } else if (!strcmp(arg[0], "vanish")) {
         err = DID(xendevicemodel_destroy_ioreq_server(dmod, domid, ioserv));
     } else if (!strcmp(arg[0], "sync")) {

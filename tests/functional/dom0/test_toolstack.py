@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What xl does to a guest that has a lease, and to one that waits for a page of it: each command works, or is refused and the guest
+goes on. docs/user-guide.md has the table."""
+
+import contextlib
+import os
+import re
+
+from lendlab import DATA, Guest, backing, case, cases, domains, ivshmem, limit, note, run, wait_for
+from lendvmm import no_kernel_complaints
+from test_qemu import frozen
+
+IMAGE = DATA + "/toolstack.save"
+SIZE = 2 << 20
+
+
+def xl(*argv, timeout=120):
+    """(exit code, what it said)"""
+    text = run("sh", "-c", 'xl "$@" 2>&1; echo "code=$?"', "xl", *argv, timeout=timeout)
+    said, code = text.rsplit("code=", 1)
+    return int(code), said.strip()
+
+
+def works(*argv):
+    code, said = xl(*argv)
+    assert code == 0, f"xl {argv[0]}: {code} {said[-300:]}"
+
+
+def pause(guest):
+    works("pause", guest.name)
+    run("sleep", "1")
+    works("unpause", guest.name)
+
+
+def rename(guest):
+    works("rename", guest.name, "renamed")
+    works("rename", "renamed", guest.name)
+
+
+def mem_set(guest):
+    works("mem-set", guest.name, "176")
+    works("mem-set", guest.name, "192")
+
+
+def vcpu_set(guest):
+    works("vcpu-set", guest.name, "2")
+    works("vcpu-set", guest.name, "1")
+
+
+def nmi(guest):
+    works("trigger", guest.name, "nmi", "0")
+
+
+def monitor(guest):
+    guest.qmp("stop")
+    run("sleep", "1")
+    guest.qmp("cont")
+
+
+def save(guest):
+    code, said = xl("save", guest.name, IMAGE)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(IMAGE)
+    assert code and "resuming domain" in said, f"xl save: {code} {said[-300:]}"
+    note(f"xl save: {said.splitlines()[-1]}")
+
+
+def migrate(guest):
+    code, said = xl("migrate", "-s", "", guest.name, "xl migrate-receive")
+    assert code, f"xl migrate: {code} {said[-300:]}"
+    note(f"xl migrate: {said.splitlines()[-1]}")
+    assert [name for name in domains() if name.startswith(guest.name)] == [guest.name], domains()
+
+
+COMMANDS = {"pause": pause, "rename": rename, "mem_set": mem_set, "vcpu_set": vcpu_set, "nmi": nmi, "monitor": monitor,
+            "save": save, "migrate": migrate}
+
+
+def borrower(path, **kw):
+    return Guest("toolstack", ivshmem(path, SIZE), extra="maxvcpus = 2", **kw)
+
+
+def in_order(guest, number):
+    """The guest is there, and so is its memory."""
+    text = f"in order {number}"
+    guest.must(f"bar write 8192 '{text}'", timeout=60)
+    assert guest.must(f"bar cat 8192 {len(text)}", timeout=60) == text
+    assert guest.alive() and len(guest.leases()) == 1
+
+
+@limit(400)
+@cases(*COMMANDS)
+def test_lease(wanted):
+    """A lease is there, with pages installed."""
+    path = backing("toolstack", SIZE)
+    with borrower(path) as guest:
+        for number, name in enumerate(wanted):
+            with case(name):
+                in_order(guest, number)
+                COMMANDS[name](guest)
+                in_order(guest, number + 100)
+    os.unlink(path)
+    no_kernel_complaints()
+
+
+@limit(400)
+@cases("pause", "rename", "mem_set", "vcpu_set", "nmi", "monitor", "migrate")
+def test_waiting(wanted):
+    """A vCPU waits for a page: its file system is frozen meanwhile."""
+    path = backing("toolstack", SIZE)
+    with borrower(path) as guest:
+        for number, name in enumerate(wanted):
+            with case(name):
+                in_order(guest, number)
+                run("sync")         # clean pages: a write has to ask
+                with frozen():
+                    pending = guest.send(f"bar write 65536 'waited {number}'")
+                    wait_for("a vCPU to wait", lambda: guest.lease()["waiting"] == 1, 20)
+                    COMMANDS[name](guest)
+                assert guest.collect(pending, timeout=60)[0] == 0
+                assert guest.must(f"bar cat 65536 {len(f'waited {number}')}") == f"waited {number}"
+                in_order(guest, number + 100)
+    os.unlink(path)
+    no_kernel_complaints()
+
+
+@limit(240)
+def test_reboot():
+    """The guest reboots, and has its memory again."""
+    path = backing("toolstack", SIZE)
+    guest = borrower(path)
+    guest.config = re.sub('on_reboot = ".*"', 'on_reboot = "restart"', guest.config)
+    with guest:
+        in_order(guest, 1)
+        first = guest.domid
+        works("reboot", "-F", guest.name)
+        wait_for("the next life of the guest", lambda: domid(guest) not in (None, first), 60)
+        guest.adopt()
+        in_order(guest, 2)
+    os.unlink(path)
+    no_kernel_complaints()
+
+
+def domid(guest):
+    text = run("xl", "domid", guest.name, check=False).strip()
+    return int(text) if text.isdigit() else None
