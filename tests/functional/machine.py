@@ -52,8 +52,9 @@ class Machine:
     DISCARD = "snapshot=on"         # of dom0's disk: what is written to it is thrown away
 
     def __init__(self, parts, run_dir, mode="agent", memory=4096, dom0_mem=1536, cpus=2,
-                 xen_args="", interactive=False, pvh=False, debug=False, kvm=False):
+                 xen_args="", interactive=False, pvh=False, debug=False, kvm=False, ready=False):
         self._prepare(run_dir)
+        self.ready = ready          # wanted: a snapshot that has guests as well, see lendlab.save_ready()
         self.parts = parts
         self.interactive = interactive
         self.socket_path = os.path.join(run_dir, "agent.sock")
@@ -138,6 +139,9 @@ class Machine:
             self.start()
             return self.wait_ready()
         place = snapshot.place_of(self)
+        if self.ready or not os.path.exists(place) and os.path.exists(place + "-ready"):
+            self.ready = True
+            place += "-ready"
         try:
             with snapshot.locked(place):
                 self.from_snapshot = os.path.exists(place)
@@ -164,11 +168,24 @@ class Machine:
         try:
             self.start()
             self.wait_ready()
+            if self.ready:
+                self._save_guests()
             snapshot.save(self, place, disk)
         finally:
             self.kill()
             self.argv = usual
             self.forget()
+
+    def _save_guests(self, limit=600):
+        print("   booting guests, to go on from when a test wants one (once)", flush=True)
+        self.send({"do": "sh", "what": "python3 /usr/lib/xen-lend/tests/lendlab.py --ready", "timeout": limit})
+        end = time.time() + limit
+        while (message := self.receive(max(0.01, end - time.time()))) is not None:
+            if "done" in message:
+                if message["code"] != 0:
+                    raise RuntimeError(f"the guests do not boot: {message['output'][-300:]}")
+                return
+        raise RuntimeError("the guests do not boot")
 
     def _go_on_from(self, place):
         usual, original = self.argv, self.parts["dom0"] + "/dom0.img"

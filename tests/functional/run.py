@@ -169,8 +169,11 @@ class Lane:
     DEATHS = 3
     REPEATS = 2             # of tests that the emulator has spoilt
 
-    def __init__(self, options, kind=""):
+    MANY = 20               # with so many tests it pays to have guests that have booted
+
+    def __init__(self, options, kind="", tests=0):
         self.name, self.dir = options.lane, options.dir
+        self.many = self.name == "functional" and tests >= self.MANY
         self.xen_args, self.cpus, self.kind = options.xen_args, options.cpus, kind
         self.parts = parts_from_environment()
         self.counts = {"pass": 0, "fail": 0, "skip": 0}
@@ -194,7 +197,7 @@ class Lane:
             self.machine = Bochs(self.parts, where, model, int(cpus), xen_args=self.xen_args)
         else:
             self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.kind == "pvh",
-                                   debug=self.kind == "debug", kvm=self.kind == "kvm")
+                                   debug=self.kind == "debug", kvm=self.kind == "kvm", ready=self.many)
         try:
             self.machine.up()
             self.trouble = None
@@ -327,7 +330,7 @@ def main():
             for case in cases or [None]:
                 print(shown(name, case))
         return 0
-    lane = Lane(options, kind=tests[0][3] if tests else options.machine)
+    lane = Lane(options, kind=tests[0][3] if tests else options.machine, tests=len(tests))
     if not tests and not options.shell and not options.demo:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))

@@ -301,11 +301,33 @@ def pmem(path, size, ident="pm0", more=""):
             "-device", f"virtio-pmem-pci,memdev={ident}"]
 
 
+READY = DATA + "/.ready"            # where the states of guests are that have booted, see save_ready()
+resuming = False                    # whether guests go on from there
+
+
+def can_be_plugged(args):
+    """Whether the devices are such that a guest finds them without booting: small ones on the PCI bus."""
+    kinds = {"-object": r"memory-backend-", "-device": r"ivshmem-plain|virtio-pmem-pci|edu", "-machine": r"xen-lend"}
+    units = {"": 1, "K": 1 << 10, "M": 1 << 20}
+
+    def small(text):
+        size = re.search(r"\bsize=(\d+)([A-Z]?)\b", text)
+        return not size or int(size[1]) * units.get(size[2], 1 << 30) <= 64 << 20
+
+    return len(args) % 2 == 0 and all(re.match(kinds.get(option, "$^"), text) and small(text)
+                                      for option, text in zip(args[::2], args[1::2]))
+
+
 class Guest:
     """An HVM guest of Debian's kernel with our initrd; use as a context manager, or start() and destroy()."""
 
+    # those that many tests want: memory, vcpus, cmdline, initrd
+    COMMON = {(192, 1, "", "initrd.gz"), (192, 2, "isolcpus=1 irqaffinity=0", "initrd.gz"), (256, 1, "", "initrd-pmem.gz")}
+
     def __init__(self, name="guest", args=(), memory=192, vcpus=1, cmdline="", extra="", accel=None, initrd="initrd.gz"):
         self.name = name
+        self.kind = (memory, vcpus, cmdline, initrd)
+        self.common = self.kind in self.COMMON and not extra and not accel and can_be_plugged(args)
         self.qmp_path = f"/run/xen-lend-{name}.qmp"
         dm = ["-L", LEND + "/qemu/share", "-qmp", f"unix:{self.qmp_path},server=on,wait=off", *args]
         if accel:
@@ -322,20 +344,33 @@ class Guest:
     def __exit__(self, *exc):
         self.close()
 
-    def create(self, timeout):
+    def create(self, timeout, image=None):
         path = f"/tmp/{self.name}.cfg"
         with open(path, "w") as out:
             out.write(self.config)
-        done = subprocess.run(["xl", "create", path], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        done = subprocess.run(["xl", "restore", path, image] if image else ["xl", "create", path], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=timeout * PATIENCE)
         if done.returncode:
-            raise AssertionError(f"xl create failed: {done.stderr[:300]} {self.dm_log()[-300:]}")
+            raise AssertionError(f"xl {'restore' if image else 'create'} failed: {done.stderr[:300]} {self.dm_log()[-300:]}")
 
     def start(self, timeout=150):
+        if resuming and type(self) is Guest and self.common and os.path.exists(self.image(self.kind)):
+            return self.resume(timeout)
         self.create(timeout)
         return self.adopt(timeout)
 
-    def adopt(self, timeout=150):
+    @staticmethod
+    def image(kind):
+        return f"{READY}/{hashlib.sha256(repr(kind).encode()).hexdigest()[:8]}"
+
+    def resume(self, timeout):
+        """Go on from what was saved of a guest of this kind that had booted, with this one's devices plugged meanwhile."""
+        self.create(timeout, self.image(self.kind))
+        self.adopt(timeout, booting=False)
+        self.must("echo 1 >/sys/bus/pci/rescan", timeout)
+        return self
+
+    def adopt(self, timeout=150, booting=True):
         """Take the domain of that name for this guest: a new one, or one that has rebooted."""
         if self.tty is not None:
             os.close(self.tty)
@@ -348,7 +383,8 @@ class Guest:
         import termios
         import tty as ttymod
         ttymod.setraw(self.tty, termios.TCSANOW)        # what a quick guest has said already stays
-        self._until(re.compile(rb"@lend ready\r?\n"), timeout)
+        if booting:
+            self._until(re.compile(rb"@lend ready\r?\n"), timeout)
         return self
 
     def alive(self):
@@ -461,6 +497,18 @@ class Guest:
             self.destroy()
 
 
+def save_ready():
+    """Boot a guest of each common kind, and keep its state. The host does this before it takes a snapshot of dom0."""
+    os.makedirs(READY, exist_ok=True)
+    for kind in sorted(Guest.COMMON):
+        memory, vcpus, cmdline, initrd = kind
+        with Guest("ready", memory=memory, vcpus=vcpus, cmdline=cmdline, initrd=initrd) as guest:
+            guest.must("true")
+            run("xl", "save", guest.name, Guest.image(kind), timeout=200)
+    os.sync()
+    clean()
+
+
 # ---- one test, as a child of the agent -------------------------------------
 
 def load(name):
@@ -479,8 +527,13 @@ def clean():
 
 
 def main(name):
+    global resuming
     if name == "--clean":
         return clean()
+    if name == "--ready":
+        return save_ready()
+    # the lane functional has them; what boots is for test_boot to see, and for all whose guests are not of a common kind
+    resuming = name.startswith("test_")
     try:
         load(name)()
     except Skip as skip:
@@ -491,3 +544,5 @@ def main(name):
         tell(result="pass", reason="")
 
 
+if __name__ == "__main__":
+    main(sys.argv[1])
