@@ -65,6 +65,29 @@ slowest() {
     sed -n 's/^\(PASS\|FAIL\)  \([^ ]*\)  \(.*\)  \([0-9][0-9.]*\) s\( .*\)\{0,1\}$/\4 s  \2  \3/p' "$@" | sort -rn | head -n "$slowest_n" | sed 's/^/   /'
 }
 
+# of_lane LANE WORD: what a lane needs is named in its run script: parts, the trees that parts were built in, further packages; and
+# the lane that it may run beside, as it leaves that one a processor
+of_lane() { sed -n "s/^# $2: *//p" "$TOP/tests/$1/run"; }
+
+# run_lane LANE PATTERN DIR: its output is in DIR as well, and its exit status
+run_lane() {
+    { with_parts "$(of_lane "$1" parts)" LANE_DIR="$3" "$TOP/tests/$1/run" "$2" && lane_rc=0 || lane_rc=$?
+      echo "$lane_rc" >"$3/rc"; } | tee "$3/output"
+}
+
+# count_lane LANE DIR: add its results to passed, failed, skipped and outputs
+count_lane() {
+    read -r lane_rc <"$2/rc" || lane_rc=died
+    outputs="$outputs $2/output"
+    if read -r p f s <"$2/counts"; then
+        passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+        [ "$lane_rc" = 0 ] || [ "$f" != 0 ] || lane_rc=died
+    else
+        lane_rc=died
+    fi 2>/dev/null
+    if [ "$lane_rc" = died ]; then say "FAIL  $1  the lane itself ended early; see $2"; failed=$((failed + 1)); fi
+}
+
 cmd_test() {
     wanted='' pattern='' list=
     all=$*
@@ -81,33 +104,46 @@ cmd_test() {
     # shellcheck disable=SC2086
     ready $all
     build_root
-    passed=0 failed=0 skipped=0 outputs=
-    for lane in ${wanted:-$(default_lanes)}; do
-        # what a lane needs is named in its run script: parts, the trees that parts were built in, further packages
-        lane_parts=$(sed -n 's/^# parts: *//p' "$TOP/tests/$lane/run")
-        lane_trees=$(sed -n 's/^# trees: *//p' "$TOP/tests/$lane/run")
+    passed=0 failed=0 skipped=0 outputs= beside= beside_pid=
+    wanted=$(echo ${wanted:-$(default_lanes)} | xargs)
+    for lane in $wanted; do
         names=$(in_root "$TOP/tests/$lane/run" --list "$pattern")
         [ -n "$names" ] || continue
         if [ -n "$list" ]; then echo "$names" | sed "s/^/$lane  /"; continue; fi
-        lane_packages=$(sed -n 's/^# packages: *//p' "$TOP/tests/$lane/run")
+        lane_packages=$(of_lane "$lane" packages)
         # shellcheck disable=SC2086
         [ -z "$lane_packages" ] || root_add $lane_packages
-        for tree in $lane_trees; do build_part "$tree" tree; done
-        for part in $lane_parts; do build_part "$part"; done
+        for part in $(of_lane "$lane" trees); do build_part "$part" tree; done
+        for part in $(of_lane "$lane" parts); do build_part "$part"; done
         lane_dir=$(run_dir "$lane")
-        { with_parts "$lane_parts" LANE_DIR="$lane_dir" "$TOP/tests/$lane/run" "$pattern" && lane_rc=0 || lane_rc=$?
-          echo "$lane_rc" >"$lane_dir/rc"; } | tee "$lane_dir/output"
-        read -r lane_rc <"$lane_dir/rc" || lane_rc=died
-        outputs="$outputs $lane_dir/output"
-        if read -r p f s <"$lane_dir/counts"; then
-            passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-            [ "$lane_rc" = 0 ] || [ "$f" != 0 ] || lane_rc=died
-        else
-            lane_rc=died
-        fi 2>/dev/null
-        if [ "$lane_rc" = died ]; then say "FAIL  $lane  the lane itself ended early; see $lane_dir"; failed=$((failed + 1)); fi
+        companion=$(of_lane "$lane" beside)
+        case " $wanted " in *" ${companion:-none} "*)
+            beside="$beside $lane:$lane_dir"
+            continue ;;
+        esac
+        # by now all is built
+        for other in $beside; do
+            [ "$(of_lane "${other%%:*}" beside)" = "$lane" ] || continue
+            say "-- the lane ${other%%:*} runs beside this one; its results come after"
+            ( run_lane "${other%%:*}" "$pattern" "${other#*:}" ) </dev/null >/dev/null 2>&1 &
+            beside_pid=$!
+            # shellcheck disable=SC2064
+            trap "{ pkill -P $beside_pid; kill $beside_pid; } 2>/dev/null || :" EXIT
+        done
+        run_lane "$lane" "$pattern" "$lane_dir"
+        count_lane "$lane" "$lane_dir"
     done
     [ -z "$list" ] || return 0
+    for other in $beside; do
+        if [ -n "$beside_pid" ]; then
+            while [ ! -e "${other#*:}/rc" ] && [ -e "/proc/$beside_pid" ]; do sleep 1; done
+            cat "${other#*:}/output"
+        else
+            # the one that it was to run beside has no test for the pattern
+            run_lane "${other%%:*}" "$pattern" "${other#*:}"
+        fi
+        count_lane "${other%%:*}" "${other#*:}"
+    done
     [ $((passed + failed + skipped)) -gt 0 ] || die "no test matches '$pattern'"
     # shellcheck disable=SC2086
     [ $((passed + failed + skipped)) -le 10 ] || slowest 10 $outputs
