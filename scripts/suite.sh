@@ -35,13 +35,15 @@ suite_kernel() (
         rm -rf "$suite_kind"; mkdir -p "$suite_kernel/linux"
         for deb in linux-*.deb; do
             case $deb in
-                linux-image-*|linux-modules-*) dpkg-deb -x "$deb" "$suite_kernel/linux" ;;
+                linux-image-*|linux-modules-*|linux-binary-*|linux-base-*) dpkg-deb -x "$deb" "$suite_kernel/linux" ;;
                 *) dpkg-deb -x "$deb" "$suite_kernel" ;;
             esac || exit 1
         done
         cd "$suite_kernel/linux" || exit 1
         echo "$suite_version" >version
         [ -e lib ] || [ ! -e usr/lib/modules ] || { mkdir lib; mv usr/lib/modules lib/; }
+        [ -e boot ] || [ ! -e "lib/modules/$suite_version/vmlinuz" ] || {
+            mkdir boot; ln "lib/modules/$suite_version/vmlinuz" "boot/vmlinuz-$suite_version"; }
         [ ! -e lib ] || depmod -b . "$suite_version" || exit 1
         touch ../complete
     fi
