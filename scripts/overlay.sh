@@ -6,7 +6,7 @@
 QEMU_OVERLAY="hw include accel qapi docs/devel tests/qtest"
 
 # headers that QEMU has moved since 10.0, OLD:NEW
-QEMU_MOVED="exec/memory.h:system/memory.h exec/ramblock.h:system/ramblock.h exec/ram_addr.h:system/ram_addr.h
+QEMU_MOVED="exec/memory.h:system/memory.h exec/ramblock.h:system/ramblock.h exec/ram_addr.h:system/ram_addr.h exec/ramlist.h:system/ramlist.h
             hw/boards.h:hw/core/boards.h hw/qdev-properties.h:hw/core/qdev-properties.h"
 
 # xen_bases TREE: directories of xen-patches with what differs for newer versions of Xen, up to the tree's; the newest first

@@ -117,7 +117,7 @@ static uint64_t resolve(unsigned int vcpu, XenLease *lease, uint64_t offset,
         switch (ret) {
         case 0:
             if (out.result == XEN_LEND_FAILED) {
-                stat64_add(&lease->failed, 1);
+                qatomic_inc(&lease->failed);
                 return LEND_FAILED;
             }
             return LEND_RETRY;
@@ -147,12 +147,24 @@ static uint64_t resolve(unsigned int vcpu, XenLease *lease, uint64_t offset,
             if (!qatomic_read(&lease->ended)) {
                 warn_report_once("xen: cannot make a page of '%s' present: %s",
                                  lease->name, strerror(-ret));
-                stat64_add(&lease->failed, 1);
+                qatomic_inc(&lease->failed);
                 return LEND_FAILED;
             }
         }
     }
     return LEND_RETRY;
+}
+
+static void note_slowest(XenLease *lease, unsigned long us)
+{
+    unsigned long old = qatomic_read(&lease->slowest_us), now;
+
+    for (; us > old; old = now) {
+        now = qatomic_cmpxchg(&lease->slowest_us, old, us);
+        if (now == old) {
+            break;
+        }
+    }
 }
 
 static void *worker_thread(void *opaque)
@@ -177,9 +189,8 @@ static void *worker_thread(void *opaque)
         data = resolve(vcpu, lease, offset, write);
 
         qemu_mutex_lock(&worker->lock);
-        stat64_add(&lease->answered, 1);
-        stat64_max(&lease->slowest_us,
-                   (get_clock() - worker->since) / SCALE_US);
+        qatomic_inc(&lease->answered);
+        note_slowest(lease, (get_clock() - worker->since) / SCALE_US);
         qatomic_dec(&lease->waiting);
         xen_lease_unref(lease);
 

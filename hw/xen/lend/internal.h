@@ -15,8 +15,8 @@
 #define HW_XEN_LEND_INTERNAL_H
 
 #include "qemu/queue.h"
-#include "qemu/stats64.h"
 #include "exec/memory.h"
+#include "exec/ramlist.h"
 #include "hw/xen/lend.h"
 #include "hw/xen/lend-region.h"
 #include "standard-headers/xen/lend.h"
@@ -38,9 +38,9 @@ typedef struct XenLease {
     uint32_t refs;          /* atomic */
     bool ended;             /* atomic: unleased, new faults are of no use */
     uint32_t waiting;       /* atomic: vCPUs waiting for a page */
-    Stat64 answered;        /* faults answered */
-    Stat64 failed;          /* of these, with "failed" */
-    Stat64 slowest_us;      /* from taking a fault to answering it */
+    unsigned long answered; /* atomic: faults answered */
+    unsigned long failed;   /* atomic: of these, with "failed" */
+    unsigned long slowest_us; /* atomic: from taking a fault to answering it */
 
     QLIST_ENTRY(XenLease) next;
 } XenLease;

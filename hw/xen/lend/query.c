@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/atomic.h"
 #include "qapi/qapi-commands-xen-lend.h"
 #include "exec/target_page.h"
 #include "internal.h"
@@ -35,10 +36,10 @@ static XenLendLease *lease_info(XenLease *lease)
         .flushes = stats.flushes,
         .failures = stats.failures,
         .waiting = qatomic_read(&lease->waiting),
-        .answered = stat64_get(&lease->answered),
-        .failed = stat64_get(&lease->failed),
+        .answered = qatomic_read(&lease->answered),
+        .failed = qatomic_read(&lease->failed),
         .slowest_resolve = stats.slowest_us,
-        .slowest_answer = stat64_get(&lease->slowest_us),
+        .slowest_answer = qatomic_read(&lease->slowest_us),
     };
     return info;
 }

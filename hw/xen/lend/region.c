@@ -12,6 +12,7 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "exec/ram_addr.h"
+#include "exec/ramblock.h"
 #include "hw/xen/lend-region.h"
 
 static bool options_valid(uint64_t size, const XenLentOptions *options,
