@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# './lend doctor': what is missing on this machine, before it costs time. Changes nothing.
+# './lend doctor': what is missing on this machine, before it costs time. Changes nothing, but makes LEND_CACHE.
 # Sourced by ./lend.
 
 # shellcheck shell=sh
@@ -38,8 +38,10 @@ doctor_disk() {
     doctor_free=$(free_space)
     doctor_need=$(space_to_come)
     [ "$doctor_free" -ge "$doctor_need" ] || die "needs $doctor_need MiB free below $LEND_CACHE, there are $doctor_free; free some, or put the cache elsewhere with LEND_CACHE"
-    echo "$doctor_free MiB free below $LEND_CACHE, $doctor_need wanted for what is not built yet"
+    echo "$doctor_free MiB free below $LEND_CACHE, $doctor_need wanted for what is to come"
 }
+
+doctor_folders() { check_sources; echo "${LEND_SOURCES:-none named (LEND_SOURCES)}"; }
 
 doctor_tools() {
     ! have_host_packages || { echo "mmdebstrap, mount, Debian's keys"; return 0; }
@@ -71,9 +73,10 @@ doctor() {
     doctor_asks disk doctor_disk
     doctor_asks tools doctor_tools
     doctor_asks mirror check_mirror
-    doctor_asks folders check_sources
+    doctor_asks folders doctor_folders
     doctor_asks xen doctor_source xen
     doctor_asks qemu doctor_source qemu
     doctor_asks parts doctor_built
+    [ $doctor_rc != 0 ] || echo "ready: ./lend demo"
     return $doctor_rc
 }

@@ -5,10 +5,11 @@
 # shellcheck shell=sh
 cmd_package() {
     [ $# -le 2 ] || die "usage: ./lend package [DIR]"
+    case ${2:-} in -*) die "no option '$2' for package; usage: ./lend package [DIR]" ;; esac
     ready "$@"
     package_dir=${2:-$TOP/build/packages}
-    build_part package
     mkdir -p "$package_dir" || die "cannot make $package_dir"
+    build_part package
     package_dir=$(cd "$package_dir" && pwd)
     # those of an earlier build; nothing else
     for deb in "$(part_dir package)"/*.deb; do
@@ -23,5 +24,5 @@ cmd_package() {
         done' package "$(part_dir package)" | awk -F'|' '{ printf "%-32s %-46s %10s\n", $1, $2, $3 }'
     echo
     echo "On a Debian $SUITE with Xen (docs/install.md):"
-    echo "    apt install $package_dir/*.deb"
+    echo "    apt install linux-headers-amd64 $package_dir/*.deb"
 }

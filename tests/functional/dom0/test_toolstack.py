@@ -125,6 +125,32 @@ def test_waiting(wanted):
 
 
 @limit(240)
+def test_unplugged():
+    """As the user guide says: without the device a guest can be saved and restored, and then gets it again."""
+    path = backing("toolstack", SIZE)
+    device = ivshmem(path, SIZE)
+    device[3] += ",id=lend0"
+    with Guest("toolstack", device) as guest:
+        guest.must("bar write 8192 before")
+        guest.hmp("device_del lend0")
+        wait_for("the end of the lease", lambda: not guest.leases(), 30)
+        guest.hmp("object_del lm")
+        works("save", guest.name, IMAGE)
+    guest = Guest("toolstack")
+    try:
+        guest.create(60, IMAGE)
+    finally:
+        os.unlink(IMAGE)
+    with contextlib.closing(guest.adopt(booting=False)):
+        guest.hmp("object_add memory-backend-file,id=lm,share=on,mem-path=%s,size=%d" % (path, SIZE))
+        guest.hmp("device_add ivshmem-plain,id=lend0,memdev=lm")
+        wait_for("the device in the guest", lambda: guest.run("bar size")[1].strip() == str(SIZE), 30)
+        assert guest.must("bar cat 8192 6") == "before" and len(guest.leases()) == 1
+    os.unlink(path)
+    no_kernel_complaints()
+
+
+@limit(240)
 def test_reboot():
     """The guest reboots, and has its memory again."""
     path = backing("toolstack", SIZE)
