@@ -14,7 +14,8 @@ mkdir -p "$tree/usr/lib/modules"
 cp -a "/opt/linux/lib/modules/$KVER" "$tree/usr/lib/modules/"
 echo dom0 >"$tree/etc/hostname"
 
-size=$(($(du -sm "$tree" | cut -f1) + 400))
+# room for the states of guests, see lendlab.save_ready()
+size=$(($(du -sm "$tree" | cut -f1) + 1200))
 mke2fs -q -t ext4 -L dom0 -O ^has_journal -E lazy_itable_init=1,root_owner=0:0 -d "$tree" "$dest/dom0.img" "${size}M"
 
 initrd_tree "$dest/initrd" "$TOP/images/dom0/initrd-init" virtio_pci virtio_blk ata_piix sd_mod e1000 ext4

@@ -301,7 +301,7 @@ def pmem(path, size, ident="pm0", more=""):
             "-device", f"virtio-pmem-pci,memdev={ident}"]
 
 
-READY = DATA + "/.ready"            # where the states of guests are that have booted, see save_ready()
+READY = "/var/lib/xen-lend-guests"  # where the states of guests are that have booted, see save_ready()
 resuming = False                    # whether guests go on from there
 
 
