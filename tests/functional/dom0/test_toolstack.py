@@ -104,9 +104,9 @@ def test_lease(wanted):
 
 
 @limit(400)
-@cases("pause", "rename", "mem_set", "vcpu_set", "nmi", "monitor", "migrate")
+@cases("pause", "rename", "mem_set", "nmi", "monitor", "migrate")
 def test_waiting(wanted):
-    """A vCPU waits for a page: its file system is frozen meanwhile."""
+    """A vCPU waits for a page: its file system is frozen meanwhile. (vcpu_set is not among these: docs/limits.md, "Waiting".)"""
     path = backing("toolstack", SIZE)
     with borrower(path) as guest:
         for number, name in enumerate(wanted):

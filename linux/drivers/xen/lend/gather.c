@@ -82,11 +82,21 @@ void lend_batch_dirty(struct lend_batch *b)
 	}
 }
 
+/*
+ * Whether it costs nothing to make it dirty.  Without a copy in swap, anonymous
+ * memory has to be written there some time or other.
+ */
+static bool lend_is_dirty(struct folio *folio)
+{
+	return folio_test_dirty(folio) ||
+	       (folio_test_anon(folio) && !folio_test_swapcache(folio));
+}
+
 /* Entry @i is @page, whose reference is taken over; @write: if that is in order. */
 static void lend_take(struct lend_batch *b, unsigned int i, struct page *page,
 		      bool write)
 {
-	write = write && (b->write || folio_test_dirty(page_folio(page)));
+	write = write && (b->write || lend_is_dirty(page_folio(page)));
 	b->frame[i] = lend_frame(page_to_pfn(page), write);
 	b->page[i] = page;
 	if (b->frame[i] == XEN_HVM_LEND_frame_skip) {
