@@ -812,6 +812,29 @@ static void test_own_access(void)
     stop_plain();
 }
 
+/* Permissions of QEMU's mapping of a page of the BAR, as in /proc/PID/maps. */
+static void assert_mapped(uint64_t offset, const char *permissions)
+{
+    uint64_t addr = standin_lease_at(BAR).addr + offset;
+    g_autofree char *path = g_strdup_printf("/proc/%d/maps", qtest_pid(qts));
+    g_autofree char *maps = NULL;
+    g_auto(GStrv) lines = NULL;
+
+    g_assert(g_file_get_contents(path, &maps, NULL, NULL));
+    lines = g_strsplit(maps, "\n", -1);
+    for (int i = 0; lines[i]; i++) {
+        uint64_t start, end;
+        char have[5];
+
+        if (sscanf(lines[i], "%" SCNx64 "-%" SCNx64 " %4s", &start, &end,
+                   have) == 3 && addr >= start && addr < end) {
+            g_assert_cmpstr(have, ==, permissions);
+            return;
+        }
+    }
+    g_assert_not_reached();
+}
+
 /* A device that has mapped memory, and reads it when it is gone. */
 static void test_own_mapping(void)
 {
@@ -833,10 +856,48 @@ static void test_own_mapping(void)
     g_clear_pointer(&text, g_free);
     text = qtest_hmp(qts, "qom-get /machine/peripheral/peeker peek");
     g_assert_cmphex(g_ascii_strtoull(text, NULL, 0), ==, 0);
+    /* The guest cannot write to what would be lost. */
+    assert_mapped(0x8000, "r--p");
+    assert_mapped(0x9000, "rw-s");
     /* That one page is zeros now; its neighbours fail as before. */
     g_assert_cmphex(qtest_readq(qts, BAR + 0x8008), ==, 0);
     g_assert_cmphex(qtest_readq(qts, BAR + 0x9000), ==, ~0ull);
     g_assert_cmphex(qtest_readq(qts, BAR + 8), ==, word(8));
+    stop_plain();
+}
+
+/* A device that writes, with instructions of its own, to what is gone. */
+static void test_own_written(void)
+{
+    g_autofree char *text = NULL;
+
+    start_plain("-device xen-lend-testdev,id=peeker,addr=6");
+    text = qtest_hmp(qts, "qom-set /machine/peripheral/peeker peek %llu",
+                     BAR + 0x8000);
+    g_assert_cmpstr(text, ==, "");
+    g_clear_pointer(&text, g_free);
+    g_assert(truncate(file, STANDIN_PAGE) == 0);
+
+    /* A device writes with its own instructions; then the page is to be had. */
+    text = qtest_hmp(qts, "qom-set /machine/peripheral/peeker poke %llu",
+                     BAR + 0x8000);
+    g_assert_cmpstr(text, ==, "");
+    assert_mapped(0x8000, "rw-p");
+    g_assert_cmphex(qtest_readq(qts, BAR + 0x8000), ==, 1);
+    g_assert_cmphex(qtest_readq(qts, BAR + 0x9000), ==, ~0ull);
+    stop_plain();
+}
+
+/* A migration would not see what the guest writes. */
+static void test_migrate_refused(void)
+{
+    QDict *rsp;
+
+    start_plain("");
+    rsp = qtest_qmp(qts, "{ 'execute': 'migrate',"
+                    "  'arguments': { 'uri': 'exec:cat >/dev/null' } }");
+    g_assert(qdict_haskey(rsp, "error"));
+    qobject_unref(rsp);
     stop_plain();
 }
 
@@ -1105,6 +1166,21 @@ static void test_hotplug(void)
 }
 
 /* The memory is unmapped while the kernel makes a page of it present. */
+/* The owner took the memory back, as it may once the lease has ended. */
+static void test_race_failed(void)
+{
+    start_plain("");
+    pend(1);
+    standin_plan(1, 0, XEN_LEND_FAILED, EFAULT);
+    standin_lock();
+    standin->fail_ended = true;
+    standin_unlock();
+    pci_decode(DEVFN, false);
+    standin_release();
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+    stop_plain();
+}
+
 static void test_race_unplug(void)
 {
     start_plain("");
@@ -1480,6 +1556,8 @@ int main(int argc, char **argv)
 
     qtest_add_func("xen-lend/own/gone", test_own_access);
     qtest_add_func("xen-lend/own/mapped", test_own_mapping);
+    qtest_add_func("xen-lend/own/written", test_own_written);
+    qtest_add_func("xen-lend/own/migrated", test_migrate_refused);
     qtest_add_func("xen-lend/own/readonly", test_own_access_readonly);
     qtest_add_func("xen-lend/own/saved", test_save);
 
@@ -1487,6 +1565,7 @@ int main(int argc, char **argv)
     qtest_add_func("xen-lend/slow/all-vcpus", test_all_vcpus);
 
     qtest_add_func("xen-lend/race/bar", test_race_bar);
+    qtest_add_func("xen-lend/race/failed", test_race_failed);
     qtest_add_func("xen-lend/race/unplug", test_race_unplug);
     qtest_add_func("xen-lend/race/mapped", test_race_mapped);
     qtest_add_func("xen-lend/race/stop", test_race_stop);

@@ -373,6 +373,11 @@ static int do_resolve(struct xen_lend_resolve *arg)
         } while (held(arg));
         standin->held--;
         lease = lease_by_id(arg->id);
+        if (!lease && standin->fail_ended) {
+            arg->result = XEN_LEND_FAILED;
+            arg->err = EFAULT;
+            return 0;
+        }
         if (!lease) {
             return -ENOENT;
         }

@@ -74,6 +74,7 @@ struct standin {
     uint64_t features;
     int32_t lease_error;        /* of all leases from now on */
     struct standin_plan plan;
+    bool fail_ended;            /* one under way when its lease ends: failed */
     uint32_t hold_lease;        /* resolves on this lease wait ... */
     uint64_t hold_from, hold_to;/* ... if in this range of offsets */
 

@@ -13,20 +13,27 @@
  * A device that has mapped the memory reads and writes by itself, at any time.
  * What it hands to the kernel (for a disk, say) fails there.  For what it does
  * with its own instructions there is no failure to report, so a page of zeros
- * takes the place of what is gone.  The user is told, as the guest sees them,
- * too.
+ * takes the place of what is gone.  It is read-only: the guest reads zeros, and
+ * its writes fail as before.  If QEMU has to write, the page becomes writable,
+ * and the memory is damaged: what is written never gets to the backing, so
+ * whoever flushes that must fail (xen_lend_is_damaged()).  The user is told.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
+#include <ucontext.h>
 #include "qemu/atomic.h"
+#include "qemu/bitmap.h"
 #include "qemu/error-report.h"
 #include "qemu/event_notifier.h"
 #include "qemu/main-loop.h"
+#include "qemu/processor.h"
+#include "qapi/error.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "hw/xen/lend-region.h"
+#include "migration/blocker.h"
 #include "internal.h"
 #include "trace.h"
 
@@ -47,13 +54,20 @@ typedef struct Guarded {
     uintptr_t host;
     size_t len;             /* atomic, written after the others; 0: unused */
     size_t page_size;
+    unsigned long *pages;   /* a bit for each that was replaced; page_lock */
+    bool ram_device;        /* registers, say: zeros would make no sense */
+    bool unsaved;           /* BQL: the guest has whole pages of it */
+    bool damaged;           /* atomic */
     char name[64];
     unsigned int replaced;  /* atomic: pages */
     unsigned int reported;  /* BQL */
+    bool told;              /* BQL: of the damage */
     struct Guarded *next;
 } Guarded;
 
 static Guarded *guarded;    /* atomic */
+static Error *migration_blocker;
+static int page_lock;       /* of signal handlers, which hold it shortly */
 static EventNotifier replaced;
 static struct sigaction old_action[NSIG];
 
@@ -72,25 +86,82 @@ static Guarded *find_guarded(uintptr_t addr)
     return NULL;
 }
 
-/* Zeros for the page; only with calls that a signal handler may make. */
-static bool replace_page(uintptr_t addr)
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/*
+ * Make the page accessible, with zeros if need be.  Called with page_lock held,
+ * and only with calls that a signal handler may make.
+ *
+ * Another thread may have been here first, or the page is to be had again: then
+ * what is there stays.  Linux before 5.14 cannot tell.
+ */
+static bool replace_page_locked(Guarded *g, uintptr_t addr, bool refused,
+                                bool write)
+{
+    unsigned long nr = (addr - g->host) / g->page_size;
+    void *page = (void *)(addr & ~(g->page_size - 1));
+    int prot = PROT_READ | (write ? PROT_WRITE : 0);
+
+    if (!madvise(page, g->page_size,
+                 write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ)) {
+        return true;
+    }
+    if (refused) {
+        /* Nobody is to write to memory that is read-only for other reasons. */
+        if (!write || !test_bit(nr, g->pages) ||
+            mprotect(page, g->page_size, prot) < 0) {
+            return false;
+        }
+    } else {
+        if (mmap(page, g->page_size, prot,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page) {
+            return false;
+        }
+        set_bit(nr, g->pages);
+        qatomic_inc(&g->replaced);
+    }
+    if (write) {
+        qatomic_set(&g->damaged, true);
+    }
+    event_notifier_set(&replaced);
+    return true;
+}
+
+/* Without knowing better: a load may become a store, and not the other way. */
+static bool is_write(const void *context)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    const ucontext_t *uc = context;
+
+    return uc->uc_mcontext.gregs[REG_ERR] & 2;
+#else
+    return true;
+#endif
+}
+
+/* @refused: it is there, but not to be accessed in that way */
+static bool replace_page(uintptr_t addr, bool refused, bool write)
 {
     Guarded *g = find_guarded(addr);
     int saved_errno = errno;
-    void *page;
+    bool done;
 
-    if (!g) {
+    if (!g || g->ram_device) {
         return false;
     }
-    page = (void *)(addr & ~(g->page_size - 1));
-    if (mmap(page, g->page_size, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page) {
-        return false;
+    while (qatomic_xchg(&page_lock, 1)) {
+        cpu_relax();
     }
-    qatomic_inc(&g->replaced);
-    event_notifier_set(&replaced);
+    /* Unless the memory went meanwhile. */
+    done = g->pages && replace_page_locked(g, addr, refused, write);
+    qatomic_store_release(&page_lock, 0);
     errno = saved_errno;
-    return true;
+    return done;
 }
 
 /* The access that failed is in what the thread is copying. */
@@ -125,7 +196,9 @@ static void handle_fault(int sig, siginfo_t *info, void *context)
         if (is_copying(info)) {
             siglongjmp(guard->env, 1);
         }
-        if (sig == SIGBUS && replace_page((uintptr_t)info->si_addr)) {
+        if ((sig == SIGBUS || info->si_code == SEGV_ACCERR) &&
+            replace_page((uintptr_t)info->si_addr, sig != SIGBUS,
+                         is_write(context))) {
             return;
         }
     }
@@ -155,9 +228,15 @@ static void report_replaced(EventNotifier *notifier)
         if (n != g->reported) {
             error_report("xen: what is behind %u pages of '%s' was gone when a"
                          " device accessed them; zeros have taken their place"
-                         " until the device is plugged again",
-                         n - g->reported, g->name);
+                         " until its memory backend is made again (object_del,"
+                         " object_add)", n - g->reported, g->name);
             g->reported = n;
+        }
+        if (qatomic_read(&g->damaged) && !g->told) {
+            g->told = true;
+            error_report("xen: a device has written to what was gone of '%s';"
+                         " this is lost, and flushing the memory fails from now"
+                         " on", g->name);
         }
     }
 }
@@ -247,12 +326,46 @@ MemTxResult xen_lent_write(RAMBlock *block, void *host, const void *buf,
     return MEMTX_ERROR;
 }
 
-void xen_lend_guard(RAMBlock *block)
+/* Neither does a migration take this memory along, nor does it track writes. */
+static void block_migration(void)
+{
+    Error *err = NULL;
+
+    if (migration_blocker) {
+        return;
+    }
+    error_setg(&migration_blocker, "the guest has memory of its device model,"
+               " to which it writes without QEMU's knowledge");
+    if (migrate_add_blocker(&migration_blocker, &err) < 0) {
+        warn_report_err(err);
+    }
+}
+
+static Guarded *find_block(const RAMBlock *block)
+{
+    Guarded *g;
+
+    for (g = guarded; g; g = g->next) {
+        if (g->len == block->max_length && g->host == (uintptr_t)block->host) {
+            break;
+        }
+    }
+    return g;
+}
+
+void xen_lend_guard(RAMBlock *block, bool unsaved)
 {
     static bool installed;
     Guarded *g;
 
+    if (unsaved) {
+        block_migration();
+    }
     if (block->flags & RAM_XEN_LENT) {
+        g = find_block(block);
+        if (g) {
+            g->unsaved |= unsaved;
+        }
         return;
     }
     if (!installed) {
@@ -272,20 +385,55 @@ void xen_lend_guard(RAMBlock *block)
     }
     g->host = (uintptr_t)block->host;
     g->page_size = block->page_size;
+    g->pages = bitmap_new(DIV_ROUND_UP(block->max_length, block->page_size));
+    g->ram_device = memory_region_is_ram_device(block->mr);
+    g->unsaved = unsaved;
+    g->damaged = false;
+    g->told = false;
     g->reported = qatomic_read(&g->replaced);
-    g_strlcpy(g->name, block->idstr, sizeof(g->name));
+    g_strlcpy(g->name, *block->idstr ? block->idstr :
+              memory_region_name(block->mr), sizeof(g->name));
     /* Pairs with the acquire in find_guarded(). */
     qatomic_store_release(&g->len, block->max_length);
     block->flags |= RAM_XEN_LENT;
 }
 
-void xen_lend_unguard(void *host)
+void xen_lend_unguard(void *host, size_t len)
 {
-    Guarded *g = find_guarded((uintptr_t)host);
+    bool unsaved = false;
+    Guarded *g, *gone = NULL;
 
-    if (g) {
-        qatomic_set(&g->len, 0);
+    for (g = guarded; g; g = g->next) {
+        if (!gone && g->len == len && g->host == (uintptr_t)host) {
+            gone = g;
+        } else {
+            unsaved |= g->len && g->unsaved;
+        }
     }
+    if (!gone) {
+        return;
+    }
+    qatomic_set(&gone->len, 0);
+    /* A signal handler of another thread may be about to use it. */
+    while (qatomic_xchg(&page_lock, 1)) {
+        cpu_relax();
+    }
+    g_free(gone->pages);
+    gone->pages = NULL;
+    qatomic_store_release(&page_lock, 0);
+    if (!unsaved) {
+        migrate_del_blocker(&migration_blocker);
+    }
+}
+
+bool xen_lend_is_damaged(const MemoryRegion *mr)
+{
+    Guarded *g = NULL;
+
+    if (memory_region_is_xen_lent(mr)) {
+        g = find_block(mr->ram_block);
+    }
+    return g && qatomic_read(&g->damaged);
 }
 
 bool xen_lend_can_save(Error **errp)
@@ -293,9 +441,10 @@ bool xen_lend_can_save(Error **errp)
     Guarded *g;
 
     for (g = guarded; g; g = g->next) {
-        if (g->len) {
+        if (g->len && g->unsaved) {
             error_setg(errp, "the guest has memory of its device model, which"
-                       " is not saved with it: '%s'", g->name);
+                       " is not saved with it: '%s' (without the device and its"
+                       " memory backend it can be saved)", g->name);
             return false;
         }
     }

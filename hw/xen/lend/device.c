@@ -144,8 +144,12 @@ void xen_lend_unlease(XenLease *lease)
 
     trace_xen_lend_unlease(lease->name, lease->id, lease->gpa, lease->len);
     if (ioctl(xen_lend.fd, XEN_LEND_IOC_UNLEASE, &arg) < 0) {
-        /* Nothing to be done, and a guest that is gone is no news. */
         trace_xen_lend_unlease_failed(lease->id, errno);
+        /* A guest that is gone is no news. */
+        if (errno != ENOENT && errno != ESRCH) {
+            error_report("xen: the guest may still have '%s': cannot end its"
+                         " lease: %s", lease->name, strerror(errno));
+        }
     }
 }
 

@@ -4,8 +4,9 @@
  * Making a page present can take as long as it likes: the backing may be on
  * disk, swapped out, or in the hands of another process.  The ioreq loop must
  * not wait for that, and neither must a vCPU wait for the page of another one.
- * Hence one thread per vCPU, made when the vCPU has its first fault.  More are
- * never needed, because a vCPU that waits for a page does nothing else.
+ * Hence one thread per vCPU.  More are never needed, because a vCPU that waits
+ * for a page does nothing else.  They are made at the start: when a vCPU has its
+ * first fault, there may be no room for one, or it may have to wait.
  *
  *      ioreq loop (BQL)                  thread of the vCPU
  *      ----------------                  ------------------
@@ -43,10 +44,11 @@
 
 #define PREFAULT_PAGES 512
 
+/* Leases that wait to be prefaulted. */
+#define PREFAULTS_MAX 1024
+
 typedef struct LendWorker {
     QemuThread thread;
-    bool started;           /* BQL */
-
     QemuMutex lock;
     QemuCond cond;          /* busy was set */
     /* Protected by lock: */
@@ -116,7 +118,9 @@ static uint64_t resolve(unsigned int vcpu, XenLease *lease, uint64_t offset,
                                out.result, out.installed, out.err);
         switch (ret) {
         case 0:
-            if (out.result == XEN_LEND_FAILED) {
+            /* A lease that has ended says nothing about the memory. */
+            if (out.result == XEN_LEND_FAILED &&
+                !qatomic_read(&lease->ended)) {
                 qatomic_inc(&lease->failed);
                 return LEND_FAILED;
             }
@@ -208,13 +212,9 @@ static void *worker_thread(void *opaque)
 
 static void worker_start(LendWorker *worker)
 {
-    g_autofree char *name = NULL;
+    g_autofree char *name = g_strdup_printf("xen-lend/%u",
+                                            (unsigned)(worker - faults.workers));
 
-    if (worker->started) {
-        return;
-    }
-    worker->started = true;
-    name = g_strdup_printf("xen-lend/%u", (unsigned)(worker - faults.workers));
     qemu_thread_create(&worker->thread, name, worker_thread, worker,
                        QEMU_THREAD_DETACHED);
 }
@@ -251,7 +251,6 @@ void xen_lend_fault(XenIOState *state, unsigned int vcpu, const ioreq_t *req)
         return;
     }
 
-    worker_start(worker);
     qatomic_inc(&lease->waiting);
     worker->lease = lease;
     worker->offset = QEMU_ALIGN_DOWN(req->addr - lease->gpa,
@@ -307,9 +306,14 @@ static void *prefault_thread(void *opaque)
 
 void xen_lend_prefault(XenLease *lease, uint64_t len)
 {
-    LendPrefault *next = g_new(LendPrefault, 1);
+    LendPrefault *next;
     QemuThread thread;
 
+    /* It is a hint; those before it wait for their backing. */
+    if (prefaults && g_async_queue_length(prefaults) >= PREFAULTS_MAX) {
+        return;
+    }
+    next = g_new(LendPrefault, 1);
     qatomic_inc(&lease->refs);
     next->lease = lease;
     next->len = ROUND_UP(MIN(len, lease->len), qemu_target_page_size());
@@ -331,6 +335,9 @@ void xen_lend_faults_start(XenIOState *state, unsigned int max_cpus)
     for (i = 0; i < max_cpus; i++) {
         qemu_mutex_init(&faults.workers[i].lock);
         qemu_cond_init(&faults.workers[i].cond);
+        if (xen_lend.fd >= 0) {
+            worker_start(&faults.workers[i]);
+        }
     }
 }
 

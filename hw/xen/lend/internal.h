@@ -167,21 +167,23 @@ void xen_lend_prefault(XenLease *lease, uint64_t len);
 /**
  * xen_lend_guard: have QEMU survive its own accesses to memory that is gone
  *
- * See access.c.  Also keeps the guest from being saved.
+ * See access.c.
  *
  * @block: memory of QEMU's own that the guest has
+ * @unsaved: there are whole pages, so the guest is not to be saved or migrated
  *
  * Context: BQL held.
  */
-void xen_lend_guard(RAMBlock *block);
+void xen_lend_guard(RAMBlock *block, bool unsaved);
 
 /**
  * xen_lend_unguard: the memory is no more
  *
  * @host: where it was
+ * @len: how long it was at most (bytes)
  *
  * Context: BQL held.
  */
-void xen_lend_unguard(void *host);
+void xen_lend_unguard(void *host, size_t len);
 
 #endif

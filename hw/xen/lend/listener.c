@@ -160,7 +160,8 @@ static void lend_region_add(MemoryListener *listener,
     if (!section_is_own_ram(section)) {
         return;
     }
-    xen_lend_guard(mr->ram_block);
+    len = section_whole_pages(section, &gpa, &host);
+    xen_lend_guard(mr->ram_block, len);
     if (xen_lend.fd < 0) {
         if (xen_lend.mode == ON_OFF_AUTO_AUTO) {
             warn_report_once("xen: cannot lend '%s': %s; every access will be"
@@ -170,7 +171,6 @@ static void lend_region_add(MemoryListener *listener,
         note_refusal(section, xen_lend.why_not);
         return;
     }
-    len = section_whole_pages(section, &gpa, &host);
     if (!len) {
         trace_xen_lend_no_whole_page(memory_region_name(mr),
                                      section->offset_within_address_space);
@@ -267,7 +267,7 @@ static void lend_exit(Notifier *notifier, void *data)
 static void lend_block_removed(RAMBlockNotifier *n, void *host, size_t size,
                                size_t max_size)
 {
-    xen_lend_unguard(host);
+    xen_lend_unguard(host, max_size);
 }
 
 void xen_lend_listen(void)

@@ -19,6 +19,11 @@ MemTxResult xen_lent_write(RAMBlock *block, void *host, const void *buf,
     g_assert_not_reached();
 }
 
+bool xen_lend_is_damaged(const MemoryRegion *mr)
+{
+    return false;
+}
+
 bool xen_lend_can_save(Error **errp)
 {
     return true;

@@ -263,6 +263,27 @@ static void testdev_set_peek(Object *obj, Visitor *v, const char *name,
     address_space_unmap(&address_space_memory, host, len, false, len);
 }
 
+/* And one that writes: 1, as a device does to a status byte. */
+static void testdev_set_poke(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    hwaddr len = 1;
+    uint64_t addr;
+    void *host;
+
+    if (!visit_type_uint64(v, name, &addr, errp)) {
+        return;
+    }
+    host = address_space_map(&address_space_memory, addr, &len, true,
+                             MEMTXATTRS_UNSPECIFIED);
+    if (!host) {
+        error_setg(errp, "cannot map 0x%" PRIx64, addr);
+        return;
+    }
+    stb_p(host, 1);
+    address_space_unmap(&address_space_memory, host, len, true, len);
+}
+
 static void testdev_get_peek(Object *obj, Visitor *v, const char *name,
                              void *opaque, Error **errp)
 {
@@ -309,6 +330,8 @@ static void testdev_class_init(ObjectClass *klass, void *data)
     /* Written: where to read; read: what was there. */
     object_class_property_add(klass, "peek", "size", testdev_get_peek,
                               testdev_set_peek, NULL, NULL);
+    object_class_property_add(klass, "poke", "size", NULL,
+                              testdev_set_poke, NULL, NULL);
 }
 
 static const TypeInfo testdev_info = {

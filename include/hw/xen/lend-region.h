@@ -140,6 +140,18 @@ MemTxResult xen_lent_write(RAMBlock *block, void *host, const void *buf,
                            size_t len);
 
 /**
+ * xen_lend_is_damaged: whether writes of a device to the memory were lost
+ *
+ * They were if the backing was gone when a device made them.  A flush of the
+ * memory must not succeed any more.
+ *
+ * @mr: any memory region
+ *
+ * Context: any thread; the caller keeps the region from going.
+ */
+bool xen_lend_is_damaged(const MemoryRegion *mr);
+
+/**
  * xen_lend_can_save: whether nothing is lost when the guest is saved
  *
  * Neither Xen's toolstack nor QEMU saves memory that is not the guest's.
