@@ -16,12 +16,19 @@
  *     F2  fault the backing page in; no lock held, may sleep for ever
  *     F3  take the lease lock; sequence changed: unlock, back to F1
  *     F4  install hypercall, I1 to I4; lease unlock; EAGAIN: back to F1
- *     F5  answer: INPROCESS -> RESP_READY
+ *     F5  answer: INPROCESS -> RESP_READY; retry, or failed if the page cannot
+ *         be had (F1, F2: the lender's mm is gone, the backing has a hole)
  *   install (Xen)
  *     I1  take references to the frames, no lock held
  *     I2  p2m lock; lease alive? generation current?  Else put I1's back
  *     I3  write entries; who finds his entry there already puts I1's back
- *     I4  R3 and R4 for frames replaced; p2m unlock
+ *     I4  R3 and R4 for frames replaced; p2m unlock.  RECLAIM: for want of a
+ *         page table, I3 first does R2 for another page's, without R1
+ *   zeros (ZERO: policy "zero", for reads), in place of F3
+ *     Z1  note the page, no lock held
+ *     Z2  take the lease lock; sequence changed, note gone, or a real page
+ *         installed since F1: unlock, back to F1; else F4 with the zero page
+ *     Z3  delayed work, a second later: lease lock, R1 to R4 for what is noted
  *   notifier (Linux in the lender)
  *     N1  MM is going to move, free or write back pages; takes the lease lock
  *     N2  advance the sequence
@@ -45,6 +52,8 @@
  *   end of the borrower
  *     X1  domain dying, its vCPUs stopped for good
  *     X2  no install from now on, then R2 to R4 for everything
+ *     X3  REUSE: a new guest, with a number of its own, gets the domain's id,
+ *         and its first lease the id of the old one
  *
  * Properties
  *   law 1  TOUCH: whatever a vCPU can reach, by an entry of now or a TLB's of
@@ -57,19 +66,25 @@
  *          (see init): if something waits for them, it waits for good, and
  *          that is an end state.  None of the three has a loop but the chunks.
  *   law 3  In every end state all faults are answered, except by a resolver
- *          that stays for ever, a dead lender, or to a dead borrower: one slow
- *          fault delays no other.  ANSWER: one who is told to retry has
+ *          that stays for ever, or to a dead borrower: one slow fault delays no
+ *          other, and a lender without mm says failed.  ANSWER: one who is told to retry has
  *          his page, unless revoked since: answers are progress.  And, with
  *          LIVENESS, as a formula: each fault is finally answered.
+ *   zeros  Read-only, never in place of a real page, and ended: none is left in
+ *          an end state.
+ *   number An old descriptor never gets at the lease of a new guest.
  *   refs   In every end state each frame has as many references as entries,
  *          and none of either once the lease is over.
  *
  * Bounds: two vCPUs with a resolver each; two pages, which become a superpage
  * if their frames are 1 and 2; NF frames; NREV notifier calls besides D2.
- * RIGHTS: reading and writing told apart, write-back, but one page.  Nothing
- * else is: vCPUs touch, fault, and get retried without limit.
+ * RIGHTS: reading and writing told apart, write-back, but one page; and so with
+ * ZERO.  REUSE: one more guest, one more page frame for it.  Nothing else is: vCPUs touch, fault, and get retried without limit.
  */
 
+#ifdef ZERO
+#define RIGHTS
+#endif
 #ifndef NREV
 #define NREV	1
 #endif
@@ -121,13 +136,17 @@
 byte ent[2];			/* p2m entries */
 bit  super;			/* both are one */
 byte tlb[4];			/* [vCPU * 2 + page] */
-byte xref[NF + 1];		/* references to frames */
+byte xref[NF + 2];		/* references to frames */
 byte gen;
 bit  p2m_lock;
 bit  gone;			/* lease being destroyed, or no more */
 bit  dying;			/* borrower */
 byte slot[2];			/* ioreq slots ... */
 bit  rpage[2], rwrite[2];	/* ... and what is asked for in them */
+#ifdef REUSE
+byte number = 1;		/* of the domain that has the id */
+byte newtlb;			/* of the new guest's vCPU */
+#endif
 
 /* Linux in the lender */
 byte pte[2];			/* frame of backing page, 0: not present */
@@ -139,6 +158,13 @@ bit  lease_lock;
 bit  notifier = 1;		/* registered */
 bit  mm_busy;			/* MM is between N1 and N6 */
 bit  mm_gone;			/* lender killed, no thread in its mm */
+#ifdef ZERO
+bit  whole;			/* the backing has the page */
+bit  noted;			/* zeros stand in for it, or are about to */
+bit  due;			/* Z3 is queued */
+bit  dead;			/* D4 has begun */
+bit  real[2];			/* a real page was installed since F1 */
+#endif
 
 /* Ghosts: in no code */
 byte taken[2];			/* the notifier has returned: the frame is MM's */
@@ -149,11 +175,33 @@ bit  frozen[2];			/* resolver v goes no further */
 #define FREE(f)		(pte[0] != (f) && pte[1] != (f))
 #define REFS_EQ(f)	(xref[f] == (FRAME(ent[0]) == (f)) + (FRAME(ent[1]) == (f)))
 
+/* The frame after Linux' own: the zero page, or the new guest's. */
+#define EXTRA	(NF + 1)
+
+#ifndef ZERO
+#define OF_PAGE(p, e)	(pte[p] == FRAME(e))
+#else
+#define OF_PAGE(p, e)	(pte[p] == FRAME(e) || (e) == EXTRA * 2)
+#endif
+
 #define TOUCH(v, p)							\
-	assert(pte[p] == FRAME(tlb[(v) * 2 + p]));			\
+	assert(OF_PAGE(p, tlb[(v) * 2 + p]));				\
 	assert(!taken[p]);						\
 	assert(xref[FRAME(tlb[(v) * 2 + p])] > 0);			\
 	assert(pw[p] || !(tlb[(v) * 2 + p] & 1))
+
+/* A call names the number of the first guest: is that another one's by now? */
+#if !defined(REUSE) || defined(MUTANT_NO_NUMBER)
+#define STRANGER	false
+#else
+#define STRANGER	(number != 1)
+#endif
+#ifdef REUSE
+#define IF_SAME_GUEST(x)	if :: number == 1 -> x :: else fi
+#define UNTOUCHED	assert(number == 1 || (!gone && gen == 0))
+#else
+#define IF_SAME_GUEST(x)	x
+#endif
 
 #ifndef NO_LOCK
 #define LEASE_LOCK(when, x)	atomic { when && !lease_lock -> lease_lock = 1; x }
@@ -215,8 +263,44 @@ end_wait:
 #define GOES_ON		(!frozen[v])
 
 #define ANSWER								\
-	assert(gone || hit[v] || PERMITS(ent[rpage[v]], rwrite[v]));	\
+	if								\
+	:: fail -> fail = 0						\
+	:: else -> IF_SAME_GUEST(assert(gone || hit[v] ||		\
+			PERMITS(ent[rpage[v]], rwrite[v])))		\
+	fi;								\
 	slot[v] = S_RESP_READY
+
+#ifndef MUTANT_DEAD_MM_RETRY
+#define FAILED	fail = 1; goto f5
+#else
+#define FAILED	goto f5
+#endif
+
+/* No page to be had: zeros, if that is the policy and nobody is to write. */
+#ifndef ZERO
+#define CANNOT	FAILED
+#else
+#ifdef MUTANT_ZERO_WRITABLE
+#define ZEROS	(EXTRA * 2 + 1)
+#define CANNOT	goto z1
+#else
+#define ZEROS	(EXTRA * 2)
+#define CANNOT	if :: rwrite[v] -> FAILED :: else -> goto z1 fi
+#endif
+#ifdef MUTANT_ZERO_OVER_PAGE
+#define OVERTAKEN	false
+#else
+#define OVERTAKEN	real[v]
+#endif
+#endif
+
+#ifdef ZERO
+#define IS_NEW		(FRAME(e) != EXTRA)
+#define HAS_PAGE	whole
+#else
+#define IS_NEW		true
+#define HAS_PAGE	true
+#endif
 
 /* References, which I1 has taken for nothing. */
 #define PUT								\
@@ -229,39 +313,55 @@ end_wait:
 #define AGAIN	end_f0
 #endif
 
-#define FORGET	e = 0; e2 = 0; mygen = 0; myseq = 0
+#define FORGET	FORGET1; mygen = 0; myseq = 0
+#define FORGET1	e = 0; e2 = 0
+
+#define FLUSH(v)	tlb[(v) * 2] = 0; tlb[(v) * 2 + 1] = 0
 
 proctype resolver(bit v)
 {
 	byte e, e2;		/* to install; e2 if it is to be a superpage */
 	byte mygen, myseq;	/* read by F1 */
+	byte z;			/* frame whose reference I4 is to drop */
+	bit fail;		/* answer: failed */
 
 end_f0:	do
 	:: atomic { slot[v] == S_READY && GOES_ON ->		/* F0 */
 		slot[v] = S_INPROCESS;
 f1:		hit[v] = 0;
+#ifdef ZERO
+		real[v] = 0;
+#endif
 #ifndef MUTANT_GENERATION_LATE
 		mygen = lgen					/* F1 */
 #endif
 	};
 end_f1:	atomic {
-		GOES_ON && !mm_gone && inval == 0 ->	/* mm gone: ESRCH */
+		GOES_ON && inval == 0 ->
 		if
 		:: gone -> goto f5				/* ENOENT */
-		:: else -> myseq = seq
+		:: !gone && mm_gone -> myseq = seq; CANNOT	/* ESRCH */
+		:: !gone && !mm_gone -> myseq = seq
 		fi
 	};
 #ifdef MUTANT_GENERATION_LATE
 	mygen = lgen;
 #endif
 end_f2:	atomic {						/* F2 */
-		GOES_ON && !mm_gone ->
+		GOES_ON ->
 		if
-		:: pte[rpage[v]]
-		:: !pte[rpage[v]] && FREE(1) -> pte[rpage[v]] = 1
-		:: !pte[rpage[v]] && FREE(2) -> pte[rpage[v]] = 2
+		:: mm_gone -> CANNOT
+#ifdef ZERO
+		:: !mm_gone && !whole -> CANNOT
+#endif
+		:: !mm_gone && HAS_PAGE && pte[rpage[v]]
+		:: !mm_gone && HAS_PAGE && !pte[rpage[v]] && FREE(1) ->
+			pte[rpage[v]] = 1
+		:: !mm_gone && HAS_PAGE && !pte[rpage[v]] && FREE(2) ->
+			pte[rpage[v]] = 2
 #if NF > 2
-		:: !pte[rpage[v]] && FREE(3) -> pte[rpage[v]] = 3
+		:: !mm_gone && HAS_PAGE && !pte[rpage[v]] && FREE(3) ->
+			pte[rpage[v]] = 3
 #endif
 		fi;
 		pw[rpage[v]] = pw[rpage[v]] | rwrite[v];
@@ -286,26 +386,50 @@ end_f3:	LEASE_LOCK(GOES_ON,					/* F3 */
 		tally[rpage[v]] = 1;
 		tally[1 - rpage[v]] = tally[1 - rpage[v]] | (e2 != 0)
 	);
-	atomic {						/* I1 */
+i1:	atomic {						/* I1 */
 		xref[FRAME(e)] = xref[FRAME(e)] + 1;
 		xref[FRAME(e2)] = xref[FRAME(e2)] + (e2 != 0)
 	};
 	atomic {
 		!p2m_lock ->					/* I2 */
 		if
+#ifdef REUSE
+		:: STRANGER -> PUT; LEASE_UNLOCK; FORGET; goto f5	/* ESRCH */
+#endif
 #ifndef MUTANT_INSTALL_AFTER_DESTROY
-		:: gone -> PUT; LEASE_UNLOCK; FORGET; goto f5	/* ENOENT, ESRCH */
+		:: !STRANGER && gone -> PUT; LEASE_UNLOCK; FORGET; goto f5	/* ENOENT, ESRCH */
 #endif
 #ifndef NO_GENERATION
-		:: !gone && gen != mygen ->			/* EAGAIN */
+		:: !STRANGER && !gone && gen != mygen ->	/* EAGAIN */
 			PUT; LEASE_UNLOCK; FORGET; goto AGAIN
 #endif
 		:: else
 		fi;
 		/*
-		 * I3, and no I4: a resolve never finds another frame.  Rights
-		 * only grow here, it takes a revoke to lose them.
+		 * I3.  A resolve finds no other frame but, with ZERO, that of
+		 * zeros.  Rights only grow here, it takes a revoke to lose them.
 		 */
+#ifdef ZERO
+		if
+		:: ent[rpage[v]] && FRAME(ent[rpage[v]]) != FRAME(e) ->
+			assert(IS_NEW);
+			z = FRAME(ent[rpage[v]]);
+			ent[rpage[v]] = 0
+		:: else
+		fi;
+		noted = noted && !IS_NEW;
+		real[1 - v] = real[1 - v] | (IS_NEW && slot[1 - v] == S_INPROCESS);
+#endif
+#ifdef RECLAIM
+		if
+		:: ent[1 - rpage[v]] && !super && !ent[rpage[v]] && !e2 ->
+			z = FRAME(ent[1 - rpage[v]]);
+			ent[1 - rpage[v]] = 0;
+			hit[1 - v] = hit[1 - v] | (slot[1 - v] == S_INPROCESS &&
+						   rpage[1 - v] != rpage[v])
+		:: true
+		fi;
+#endif
 		assert(!ent[rpage[v]] || FRAME(ent[rpage[v]]) == FRAME(e));
 		xref[FRAME(e)] = xref[FRAME(e)] - (ent[rpage[v]] != 0);
 #ifndef MUTANT_DOWNGRADE
@@ -321,9 +445,48 @@ end_f3:	LEASE_LOCK(GOES_ON,					/* F3 */
 			ent[1 - rpage[v]] = e2; super = 1
 		:: else
 		fi;
-		LEASE_UNLOCK;
-		FORGET
+#if defined(ZERO) || defined(RECLAIM)
+		if
+		:: z -> p2m_lock = 1; FORGET
+		:: else -> LEASE_UNLOCK; FORGET; goto f5
+		fi
 	};
+#ifndef MUTANT_RECLAIM_NO_FLUSH
+	atomic { FLUSH(0) };					/* I4 */
+	atomic { FLUSH(1) };
+#endif
+	atomic {
+		assert(xref[z]);
+		xref[z] = xref[z] - 1;
+		z = 0;
+		p2m_lock = 0;
+		LEASE_UNLOCK;
+		goto f5
+	};
+#else
+		LEASE_UNLOCK;
+		FORGET;
+		goto f5
+	};
+#endif
+#ifdef ZERO
+z1:
+end_z1:	atomic { GOES_ON -> FORGET1; noted = 1 };		/* Z1 */
+end_z2:	LEASE_LOCK(GOES_ON,					/* Z2 */
+		if
+		:: dead -> FORGET; LEASE_UNLOCK; goto f5	/* ENOENT */
+		:: !dead && (seq != myseq || !noted || OVERTAKEN) ->
+			FORGET; LEASE_UNLOCK; goto AGAIN
+		:: else
+		fi;
+		tally[0] = 1;
+#ifndef MUTANT_ZERO_STAYS
+		due = 1;
+#endif
+		e = ZEROS
+	);
+	goto i1;
+#endif
 f5:
 end_f5:	atomic {						/* F5 */
 		GOES_ON;
@@ -347,8 +510,6 @@ end_f5:	atomic {						/* F5 */
 
 #define HIT(v)								\
 	hit[v] = hit[v] | (slot[v] == S_INPROCESS && ((c >> rpage[v]) & 1))
-
-#define FLUSH(v)	tlb[(v) * 2] = 0; tlb[(v) * 2 + 1] = 0
 
 #define DROP1(z)	assert(!z || xref[z]); xref[z] = xref[z] - (z != 0)
 #ifndef MUTANT_SUPERPAGE_ONE_DROP
@@ -392,7 +553,8 @@ end_f5:	atomic {						/* F5 */
  */
 #define ZAP(each)							\
 	do								\
-	:: atomic { !c && m && !p2m_lock ->				\
+	:: atomic { !c && m && STRANGER -> m = 0 }	/* ESRCH */	\
+	:: atomic { !c && m && !p2m_lock && !STRANGER ->		\
 		each;							\
 		c = (super -> 3 : (m & 1 -> 1 : 2));			\
 		m = m & (3 - c);					\
@@ -409,9 +571,15 @@ end_f5:	atomic {						/* F5 */
 /* ---- Linux in the lender: the notifier ---- */
 
 #define REVOKED(p)							\
-	assert(!ent[p]);						\
+	IF_SAME_GUEST(assert(!ent[p]));					\
 	assert(!tlb[p] && !tlb[2 + p]);					\
 	assert(NO_REF(p))
+
+#ifdef ZERO
+#define UNNOTE	noted = noted && !tally[0]
+#else
+#define UNNOTE	skip
+#endif
 
 #ifdef MUTANT_REVOKE_WAITS_ANSWER
 #define WAIT	slot[0] != S_INPROCESS && slot[1] != S_INPROCESS
@@ -449,6 +617,7 @@ end_f5:	atomic {						/* F5 */
 	WAIT;								\
 	atomic {					/* N4 */	\
 		R1_LAST;						\
+		UNNOTE;							\
 		LEARN;							\
 		if							\
 		:: r & 1 -> taken[0]++; tally[0] = 0; REVOKED(0)	\
@@ -467,6 +636,9 @@ proctype mm()
 	bit clean;			/* write-back, the frame stays */
 
 end_mm:	do
+#ifdef ZERO
+	:: atomic { !whole && !quiet -> whole = 1 }	/* nobody is told */
+#endif
 	:: n < NREV && !quiet ->
 		atomic {
 			n++;
@@ -488,6 +660,9 @@ end_mm:	do
 			if
 			:: clean -> pw[0] = 0
 			:: else ->
+#ifdef ZERO
+				if :: whole = 0 :: true fi;
+#endif
 				if :: r & 1 -> pte[0] = 0; pw[0] = 0 :: else fi;
 				if :: r & 2 -> pte[1] = 0; pw[1] = 0 :: else fi
 			fi;
@@ -500,8 +675,14 @@ end_mm:	do
 
 /* ---- the ends ---- */
 
+#ifdef ZERO
+#define DIE	dead = 1; noted = 0
+#else
+#define DIE	skip
+#endif
+
 #define D4								\
-	LEASE_LOCK(true, m = ALL);					\
+	LEASE_LOCK(true, m = ALL; DIE);					\
 	ZAP(gone = 1);							\
 	LEASE_UNLOCK
 #define D5	atomic { !mm_busy -> notifier = 0 }
@@ -523,7 +704,9 @@ end_alive:
 #endif
 			pte[0] = 0; pte[1] = 0;			/* D3 */
 			pw[0] = 0; pw[1] = 0
-		}
+		};
+		/* Another process may keep the descriptor for ever. */
+		if :: goto end_gone :: true fi
 	:: !quiet						/* UNLEASE */
 #ifdef LIVENESS
 	:: goto end_gone					/* neither */
@@ -549,11 +732,43 @@ end_alive:
 #endif
 	fi;
 	ZAP(gone = 1);						/* X2 */
+#ifdef REUSE
+	atomic { !p2m_lock -> number = 2; gone = 0; gen = 0; super = 0 } /* X3 */
+#endif
 end_gone: false
 }
 
+#ifdef REUSE
+/* The new guest and its lender, who takes nothing back. */
+proctype newcomer()
+{
+end_new: do
+	:: atomic { number == 2 && !quiet -> UNTOUCHED }
+	:: atomic { number == 2 && !quiet && !p2m_lock && !ent[0] ->
+		xref[EXTRA] = xref[EXTRA] + 1; ent[0] = EXTRA * 2 + 1 }
+	:: atomic { number == 2 && !quiet && newtlb != ent[0] && ent[0] ->
+		newtlb = ent[0] }
+	:: atomic { newtlb && !quiet -> assert(FRAME(newtlb) == EXTRA) }
+	od
+}
+#endif
+
+#ifdef ZERO
+proctype zero_work()
+{
+	byte m, c, z0, z1;
+
+end_zw:	do
+	:: LEASE_LOCK(due, due = 0; m = noted);			/* Z3 */
+		/* R1 is left out: nothing counts without end in a model. */
+		ZAP(skip);
+		atomic { noted = 0; LEASE_UNLOCK }
+	od
+}
+#endif
+
 /* Nobody owes these an answer. */
-#define EXCUSED(v)	(mm_gone || dying || frozen[v])
+#define EXCUSED(v)	(dying || frozen[v])
 
 init {
 	atomic {
@@ -567,6 +782,12 @@ init {
 #endif
 #ifndef WITHOUT_X
 		run end_of_borrower();
+#endif
+#ifdef REUSE
+		run newcomer();
+#endif
+#ifdef ZERO
+		run zero_work();
 #endif
 	};
 #ifndef LIVENESS
@@ -589,7 +810,14 @@ init {
 #if NF > 2
 		assert(REFS_EQ(3));
 #endif
-		assert(!gone || (!ent[0] && !ent[1]))
+		assert(!gone || (!ent[0] && !ent[1]));
+#ifdef REUSE
+		UNTOUCHED;
+#endif
+#ifdef ZERO
+		assert(FRAME(ent[0]) != EXTRA);
+		assert(!xref[EXTRA])
+#endif
 	}
 #endif
 }

@@ -75,6 +75,8 @@ struct lend_file {
  * @lock:	orders revokes against installs; protects what follows
  * @dead:	the lease is ending: nothing is installed any more
  * @gone:	Xen knows nothing (any more) about it: nothing to revoke
+ * @commits:	counts installs of real pages (smp_store_release), for zeros that
+ *		were decided on before (smp_load_acquire)
  * @generation:	Xen's number for "no revoke since"
  * @chunks:	one bit per 2 MiB of guest frames; clear: nothing is installed
  * @zero:	pages that read as zeros because the real one is not there (erased
@@ -111,6 +113,7 @@ struct lend_lease {
 	struct mutex lock;
 	bool dead;
 	bool gone;
+	unsigned long commits;
 	u64 generation;
 	unsigned long *chunks;
 	struct xarray zero;
@@ -209,7 +212,7 @@ u64 lend_frame(unsigned long pfn, bool write);
 
 /* zero.c */
 int lend_zero_install(struct lend_lease *l, unsigned long page,
-		      unsigned long seq);
+		      unsigned long seq, unsigned long commits);
 void lend_zero_drop(struct lend_lease *l, unsigned long first,
 		    unsigned long last);
 void lend_zero_cancel(struct lend_lease *l);

@@ -119,6 +119,8 @@ static int lend_commit(struct lend_lease *l, struct lend_batch *b,
 		rc = -EAGAIN;
 	else
 		rc = lend_install(l, b, installed);
+	/* Pairs with lend_resolve_batch(): who sees this finds the pages. */
+	smp_store_release(&l->commits, l->commits + 1);
 	mutex_unlock(&l->lock);
 	return rc;
 }
@@ -162,7 +164,7 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 {
 	bool wanted = b->target != LEND_NO_TARGET, alive;
 	unsigned int tries = 0;
-	unsigned long seq;
+	unsigned long seq, commits;
 	int rc;
 
 	do {
@@ -179,6 +181,7 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 		*err = 0;
 		alive = mmget_not_zero(l->mm);
 		seq = mmu_interval_read_begin(&l->mni);
+		commits = smp_load_acquire(&l->commits);
 		/* The lender's address space is gone, and the backing with it. */
 		if (!alive)
 			rc = -ESRCH;
@@ -202,7 +205,8 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 		} else if (!wanted || !*err) {
 			rc = lend_commit(l, b, seq, installed);
 		} else if (!write && l->flags & XEN_LEND_POLICY_ZERO) {
-			rc = lend_zero_install(l, b->first + b->target, seq);
+			rc = lend_zero_install(l, b->first + b->target, seq,
+					       commits);
 			*zeroed = !rc;
 			*installed += !rc;
 		}

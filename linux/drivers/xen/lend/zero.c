@@ -99,11 +99,12 @@ void lend_zero_cancel(struct lend_lease *l)
  * @l:		the lease
  * @i:		page of the lease
  * @seq:	read before the attempt to have the real page
+ * @commits:	likewise
  *
  * Return: 0; -EAGAIN to start again; -ENOENT, -ESRCH, -ENOMEM and Xen's errors.
  */
 int lend_zero_install(struct lend_lease *l, unsigned long i,
-		      unsigned long seq)
+		      unsigned long seq, unsigned long commits)
 {
 	u64 frame = lend_frame(page_to_pfn(ZERO_PAGE(0)), false);
 	unsigned int done;
@@ -122,8 +123,13 @@ int lend_zero_install(struct lend_lease *l, unsigned long i,
 	} else if (l->gone) {
 		rc = -ESRCH;
 	} else if (mmu_interval_read_retry(&l->mni, seq) ||
-		   !xa_load(&l->zero, i)) {
-		/* The note goes with a revoke, or with a zero that expires. */
+		   l->commits != commits || !xa_load(&l->zero, i)) {
+		/*
+		 * The note goes with a revoke, or with a zero that expires.  And
+		 * a file that has got longer meanwhile tells nobody, but may have
+		 * its page installed, and written to, by another resolve: zeros
+		 * must not take its place.
+		 */
 		rc = -EAGAIN;
 	} else {
 		lend_zero_schedule(l);
