@@ -13,10 +13,12 @@
  * does it make a clean page dirty, which is what a writable frame amounts to.
  */
 #include <linux/highmem.h>
+#include <linux/ioport.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <xen/page.h>
+#include <xen/xen.h>
 
 #include "lend.h"
 
@@ -88,8 +90,11 @@ void lend_batch_dirty(struct lend_batch *b)
  */
 static bool lend_is_dirty(struct folio *folio)
 {
-	return folio_test_dirty(folio) ||
-	       (folio_test_anon(folio) && !folio_test_swapcache(folio));
+	if (folio_test_dirty(folio))
+		return true;
+	/* Not with MADV_FREE, which a write would revoke. */
+	return folio_test_anon(folio) && folio_test_swapbacked(folio) &&
+	       !folio_test_swapcache(folio);
 }
 
 /* Entry @i is @page, whose reference is taken over; @write: if that is in order. */
@@ -106,6 +111,27 @@ static void lend_take(struct lend_batch *b, unsigned int i, struct page *page,
 }
 
 /*
+ * Whether another process may write to the page it has at @va.  To ask makes the
+ * page dirty (GUP's FOLL_TOUCH, without which there is no remote GUP), so ask only
+ * where it is.
+ */
+static bool lend_remote_writable(struct lend_lease *l, unsigned long va,
+				 struct page *page)
+{
+	struct page *again;
+	bool same;
+
+	if (!lend_is_dirty(page_folio(page)))
+		return false;
+	if (get_user_pages_remote(l->mm, va, 1, FOLL_WRITE | FOLL_NOFAULT,
+				  &again, NULL) != 1)
+		return false;
+	same = again == page;
+	put_page(again);
+	return same;
+}
+
+/*
  * Take a run of present pages beginning at entry @i, without faulting.  The @n
  * entries are free.  For another process' memory mmap_lock is held.  Returns
  * the length of the run.
@@ -114,22 +140,48 @@ static unsigned int lend_present(struct lend_lease *l, struct lend_batch *b,
 				 unsigned int i, unsigned int n, bool write)
 {
 	unsigned long va = lend_va(l, b->first + i);
-	unsigned int flags = write ? FOLL_WRITE : FOLL_HONOR_NUMA_FAULT;
+	bool own = l->mm == current->mm, ask = !own && write && !b->write;
+	unsigned int flags = write && !ask ? FOLL_WRITE :
+					     FOLL_HONOR_NUMA_FAULT;
 	long got, k;
 
-	if (l->mm == current->mm)
+	if (own)
 		got = get_user_pages_fast_only(va, n, write ? FOLL_WRITE : 0,
 					       b->page + i);
 	else
 		got = get_user_pages_remote(l->mm, va, n, flags | FOLL_NOFAULT,
 					    b->page + i, NULL);
 	got = max(got, 0L);
-	for (k = 0; k < got; k++)
-		lend_take(b, i + k, b->page[i + k], write);
+	for (k = 0; k < got; k++) {
+		struct page *page = b->page[i + k];
+
+		if (ask)
+			write = lend_remote_writable(l, va + (k << PAGE_SHIFT),
+						     page);
+		lend_take(b, i + k, page, write);
+	}
 	/* A huge page that GUP looked at and then let be leaves its traces. */
 	for (; k < n; k++)
 		b->page[i + k] = NULL;
 	return got;
+}
+
+/*
+ * RAM that its owner has mapped other than write-back, as graphics drivers do.
+ * The borrower's mapping would be write-back and the two not coherent.
+ */
+static bool lend_is_incoherent(const struct follow_pfnmap_args *args)
+{
+#ifdef CONFIG_X86
+	unsigned long type = _PAGE_PWT | _PAGE_PCD;
+
+	/* Xen's PAT has WC behind this bit, which is PSE in large entries. */
+	if (xen_pv_domain())
+		type |= _PAGE_PAT;
+	return pgprot_val(args->pgprot) & type && page_is_ram(args->pfn);
+#else
+	return false;
+#endif
 }
 
 static bool lend_is_pfnmap(const struct vm_area_struct *vma)
@@ -139,7 +191,8 @@ static bool lend_is_pfnmap(const struct vm_area_struct *vma)
 
 /*
  * Take one present entry of a PFN map; mmap_lock is held.  -ENXIO: not present,
- * or not in the way wanted; -EFAULT: no memory of ours.
+ * or not in the way wanted; -EFAULT: no memory of ours; -EOPNOTSUPP: not with this
+ * memory type.
  */
 static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 			       unsigned int i, bool write,
@@ -159,6 +212,10 @@ static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 	if (write && !args.writable) {
 		follow_pfnmap_end(&args);
 		return -ENXIO;
+	}
+	if (lend_is_incoherent(&args)) {
+		follow_pfnmap_end(&args);
+		return -EOPNOTSUPP;
 	}
 	write = args.writable && !lend_readonly(l);
 	if (args.special || !pfn_valid(args.pfn)) {
@@ -283,7 +340,8 @@ static int lend_fault(struct lend_lease *l, struct lend_batch *b,
 		      unsigned int i, bool write)
 {
 	unsigned long va = lend_va(l, b->first + i);
-	unsigned int flags = FOLL_HWPOISON | FOLL_HONOR_NUMA_FAULT;
+	unsigned int flags = FOLL_HWPOISON | FOLL_HONOR_NUMA_FAULT |
+			     FOLL_INTERRUPTIBLE;
 	struct vm_area_struct *vma;
 	struct page *page;
 	int locked = 1;

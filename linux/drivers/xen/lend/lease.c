@@ -317,6 +317,9 @@ int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg)
 	}
 	rc = mmu_interval_notifier_insert(&l->mni, l->mm, l->addr, arg->len,
 					  &lend_mni_ops);
+	/* The first of an address space takes all its locks, if no signal comes. */
+	if (rc == -EINTR)
+		rc = -ERESTARTNOINTR;
 	if (rc)
 		goto unmap;
 

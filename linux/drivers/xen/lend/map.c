@@ -93,7 +93,7 @@ void lend_unmap(struct lend_lease *l)
 	}
 }
 
-/* Make the new mapping the lease's: know it again, and do not have it forked. */
+/* Make the new mapping the lease's: know it again, and have it neither forked nor dumped. */
 static int lend_map_own(struct lend_lease *l, unsigned long len)
 {
 	struct vm_area_struct *vma;
@@ -108,7 +108,7 @@ static int lend_map_own(struct lend_lease *l, unsigned long len)
 		rc = l->file ? 0 : -EFAULT;
 		/* Part of a larger one: what the caller has mapped beside it. */
 		if (vma->vm_start == l->addr && vma->vm_end == l->addr + len)
-			vm_flags_set(vma, VM_DONTCOPY);
+			vm_flags_set(vma, VM_DONTCOPY | VM_DONTDUMP);
 	}
 	mmap_write_unlock(l->mm);
 	return rc;
@@ -126,6 +126,7 @@ int lend_map(struct lend_lease *l, int fd)
 	unsigned long prot = PROT_READ | (lend_readonly(l) ? 0 : PROT_WRITE);
 	unsigned long len = l->nr << PAGE_SHIFT, addr;
 	struct file *file = fget(fd);
+	int rc;
 
 	if (!file)
 		return -EBADF;
@@ -137,7 +138,10 @@ int lend_map(struct lend_lease *l, int fd)
 		return addr;
 
 	l->addr = addr;
-	return lend_map_own(l, len);
+	rc = lend_map_own(l, len);
+	if (rc)
+		vm_munmap(addr, len);
+	return rc;
 }
 
 int lend_map_init(void)

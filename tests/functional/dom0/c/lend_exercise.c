@@ -550,19 +550,33 @@ static void not_forked(void)
         die("truncate");
     is(call(fd, XEN_LEND_IOC_LEASE, &l), 0, "a lease on a file");
     ok(has_flag("not_forked", " dc"), "a fork does not copy the driver's mapping");
+    ok(has_flag("not_forked", " dd"), "nor does a core dump");
     close(fd);
     close(file);
 }
 
-/* A writable entry of a page that is clean: a hole of a memfd that was read. */
+/* A writable entry of a page that is clean: a hole of a memfd that was read. Asked for by the lender, or by another process. */
 static void clean_neighbours(void)
 {
     struct bed b = bed(MEMFD, N, 0, true);
+    int status;
+    pid_t pid;
 
     for (unsigned i = 0; i < N; i++)
         *(volatile char *)(b.mem + i * PAGE);
     is(resolve(b.fd, b.id, 5, 0, 0) ?: (int)last.err, 0, "a read among clean pages");
     ok(last.installed > 1, "neighbours come along: %u", last.installed);
+    is_num(smaps(b.mem, "Shared_Dirty:") + smaps(b.mem, "Private_Dirty:"), 0, "KiB made dirty by that");
+    unbed(&b);
+
+    b = bed(MEMFD, N, 0, true);
+    for (unsigned i = 0; i < N; i++)
+        *(volatile char *)(b.mem + i * PAGE);
+    pid = fork();
+    if (!pid)
+        _exit(resolve(b.fd, b.id, 5, 0, 0) || last.err || last.installed < 2);
+    waitpid(pid, &status, 0);
+    is(WEXITSTATUS(status), 0, "the same, asked for by another process, with neighbours");
     is_num(smaps(b.mem, "Shared_Dirty:") + smaps(b.mem, "Private_Dirty:"), 0, "KiB made dirty by that");
     unbed(&b);
 }
