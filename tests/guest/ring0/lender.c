@@ -6,6 +6,9 @@
  *                             and that has granted it reference 20, as has the borrower
  *   bystand DOMID GFN         no right to anything
  *   super DOMID GFN           lends 2 MiB in one piece, all zeros, and leaves it at that
+ *   ends DOMID GFN OTHER      its own lease to DOMID, and what is OTHER's, to whom it does not lend
+ *   pace DOMID GFN N CYCLES   N leases, and revokes for that many cycles; prints how many, and the cycles of the third longest
+ *   batch DOMID GFN FRAME     512 of its frames from FRAME on, whatever they are; then a call that is 5 pages into one of 16
  */
 #include "ring0.h"
 
@@ -208,5 +211,87 @@ int lend(int argc, char **argv)
 
     /* The guest's own pages by way of its parameters: a lender may ask for them. */
     check(hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (unsigned long)&p, 0, 0, 0), 0, "a parameter of the borrower's");
+    return result();
+}
+
+/* A lease by way of an ioreq server of its own; as the commands below want it. */
+static struct lend_create own_lease(unsigned domid, uint64_t gfn, uint64_t nr)
+{
+    struct xen_dm_op_create_ioreq_server s = {};
+    struct lend_create c = { gfn, nr, 0, 0, LEND_WB };
+
+    check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s)), 0, "an ioreq server of its own");
+    c.ioserv = s.id;
+    check(lend_create(domid, &c), 0, "a lease");
+    return c;
+}
+
+int ends(int argc, char **argv)
+{
+    unsigned domid = argc > 1 ? number(argv[1]) : 0, other = argc > 3 ? number(argv[3]) : 0;
+    uint64_t gfn = argc > 2 ? number(argv[2]) : 0;
+    struct lend_create c = own_lease(domid, gfn, 16), again = { gfn, 16, 0, 0, LEND_WB, .id = 77 };
+
+    check(lend_revoke(domid, 77, 0, 1, NULL), -ENOENT, "revokes in no lease of its borrower's");
+    check(lend_destroy(other, 77), -EPERM, "ends a lease of a guest it does not lend to");
+    check(lend_revoke(other, 77, 0, 1, NULL), -EPERM, "revokes in one");
+    check(lend_create(other, &again), -EPERM, "goes on making one");
+    check(lend_revoke(domid, c.id, 0, 16, NULL), 0, "revokes in its own");
+    check(lend_destroy(domid, c.id), 0, "ends its own");
+    return result();
+}
+
+int pace(int argc, char **argv)
+{
+    unsigned domid = argc > 1 ? number(argv[1]) : 0, n = argc > 3 ? number(argv[3]) : 0;
+    uint64_t gfn = argc > 2 ? number(argv[2]) : 0, window = argc > 4 ? number(argv[4]) : 0, longest[3] = {}, start, calls = 0;
+    struct lend_create c = own_lease(domid, gfn, 16);
+    uint64_t now, before;
+
+    for (unsigned i = 1; i < n; i++) {
+        struct lend_create more = { gfn + 16 * i, 16, c.ioserv, 0, LEND_WB };
+
+        check(lend_create(domid, &more), 0, "one more lease");
+    }
+    for (start = before = cycles(); before - start < window; before = now, calls++) {
+        if (lend_revoke(domid, c.id, 0, 1, NULL))
+            check(1, 0, "a revoke");
+        now = cycles();
+        for (uint64_t i = 0, took = now - before; i < ARRAY_SIZE(longest); i++)
+            if (took > longest[i]) {
+                uint64_t shorter = longest[i];
+
+                longest[i] = took;
+                took = shorter;
+            }
+    }
+    print("calls %lu longest %lu\n", calls, longest[2]);
+    return result();
+}
+
+int batch(int argc, char **argv)
+{
+    unsigned domid = argc > 1 ? number(argv[1]) : 0;
+    uint64_t gfn = argc > 2 ? number(argv[2]) : 0, frame = argc > 3 ? number(argv[3]) : 0;
+    struct lend_create c = own_lease(domid, gfn, 512);
+    struct lend_install i = { c.id, 16, 0, c.generation, .done = 5 };
+    struct lend_query q = { .id = c.id };
+    static uint64_t frames[512];
+
+    for (unsigned n = 0; n < 512; n++)
+        frames[n] = (frame + n) | FRAME_WRITE;
+    check(lend_install(domid, c.id, 0, c.generation, frames, 512), 0, "frames that are nowhere yet");
+    check(lend_done, 512, "all of them");
+    check(*(volatile uint64_t *)AT(frame + 77), 0, "which are there now");
+    *(volatile uint64_t *)AT(frame + 77) = 0x77;
+    check(lend_revoke(domid, c.id, 0, 16, &c.generation), 0, "some revoked");
+    i.generation = c.generation;
+    i.frames = (uintptr_t)frames;
+    check(lend_op(domid, LEND_INSTALL, &i, sizeof(i)), 0, "a call that has five of sixteen pages behind it");
+    check(i.done, 16, "goes on from there");
+    lend_op(domid, LEND_QUERY, &q, sizeof(q));
+    check(q.installed, 512 - 5, "and only from there");
+    i.done = 16;
+    check(lend_op(domid, LEND_INSTALL, &i, sizeof(i)), -EINVAL, "one that has all of them behind it");
     return result();
 }

@@ -223,7 +223,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     { "borrow", borrow }, { "state", state }, { "lend", lend }, { "bystand", bystand }, { "super", super },
-    { "hammer", hammer }, { "touch", touch },
+    { "hammer", hammer }, { "touch", touch }, { "ends", ends }, { "pace", pace }, { "batch", batch },
 };
 
 static int command(char *line)

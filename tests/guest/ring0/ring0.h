@@ -80,6 +80,9 @@ int state(int argc, char **argv);
 int lend(int argc, char **argv);
 int bystand(int argc, char **argv);
 int super(int argc, char **argv);
+int ends(int argc, char **argv);
+int pace(int argc, char **argv);
+int batch(int argc, char **argv);
 int hammer(int argc, char **argv);
 int touch(int argc, char **argv);
 

@@ -144,7 +144,7 @@ gdt:    .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0
 gdt_end:
 gdtr:   .word gdt_end - gdt - 1
         .quad gdt
-idtr:   .word 32 * 16 - 1
+idtr:   .word 256 * 16 - 1
         .quad idt
 
         .bss

@@ -10,6 +10,7 @@
  *   state read GFN N      first words of N pages
  *   state code GFN        code in the page is executed
  *   state mtrr GFN        the MTRRs are switched, and back
+ *   state interrupt GFN   an interrupt arrives while the stack is a page that cannot be had
  */
 #include "ring0.h"
 
@@ -127,6 +128,42 @@ static long mca_code(void)
     return 0;
 }
 
+#define APIC(reg) (*(volatile uint32_t *)(0xfee00000UL + (reg)))
+#define VECTOR 0x40
+
+extern uint64_t interrupts;
+extern char interrupt[];
+asm(".text\n"
+    "interrupt: incq interrupts\n\t push %rax\n\t mov $0xfee000b0, %eax\n\t movl $0, (%rax)\n\t pop %rax\n\t iretq\n"
+    ".data\n .balign 8\n .globl interrupts\n interrupts: .quad 0\n .text");
+
+/* The APIC has it when interrupts are enabled. */
+static long interrupted(unsigned long stack)
+{
+    APIC(0x300) = 0x40000 | VECTOR;             /* to itself */
+    asm volatile("mov %%rsp, %%rbx\n\t mov %0, %%rsp\n\t sti\n\t nop\n\t nop\n\t cli\n\t mov %%rbx, %%rsp"
+                 :: "r" (stack) : "rbx", "memory");
+    return interrupts;
+}
+
+/* The machine check has a stack of its own, by a task state of our own. */
+static void prepare_interrupt(void)
+{
+    static uint64_t task[14], room[512];
+    uint64_t base = (unsigned long)task;
+
+    if (!gdt[3]) {
+        *(uint64_t *)((char *)task + 36) = (unsigned long)(room + 512);
+        gdt[3] = 103 | (base & 0xffffff) << 16 | 0x89UL << 40 | (base & 0xff000000) << 32;
+        gdt[4] = base >> 32;
+        asm volatile("ltr %w0" :: "r" (0x18));
+        ((uint64_t *)idt)[2 * 18] |= 1UL << 32;
+        set_gate(idt, VECTOR, (unsigned long)interrupt);
+    }
+    APIC(0xf0) = 0x1ff;
+    APIC(0x80) = 0;
+}
+
 static unsigned count;
 
 static unsigned judge(const char *name, long got, long want)
@@ -162,6 +199,19 @@ int state(int argc, char **argv)
         print("1..%u\n", count);
     } else if (!strcmp(argv[1], "code")) {
         bad += judge("code", attempt(code, gfn << 12), 42);
+        print("1..%u\n", count);
+    } else if (!strcmp(argv[1], "interrupt")) {
+        static uint64_t good[512];
+
+        prepare_interrupt();
+        interrupts = 0;
+        bad += judge("an interrupt on a good stack", attempt(interrupted, (unsigned long)(good + 512)), 1);
+        bad += judge("on one that is gone", attempt(interrupted, (gfn + 1) << 12), -1018);
+        wrmsr(0x17a, 0);
+        bad += judge("is not lost before", interrupts, 1);
+        asm volatile("sti\n\t nop\n\t nop\n\t cli" ::: "memory");
+        bad += judge("nor after", interrupts, 2);
+        bad += judge("and others arrive", attempt(interrupted, (unsigned long)(good + 512)), 3);
         print("1..%u\n", count);
     } else if (!strcmp(argv[1], "mtrr")) {
         uint64_t old = rdmsr(0x2ff);
