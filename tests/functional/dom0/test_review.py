@@ -6,7 +6,8 @@ import os
 import re
 import time
 
-from lendlab import Guest, backing, domains, ivshmem, limit, note, run, wait_for, xen_log
+import instructions
+from lendlab import Guest, backing, domains, ivshmem, limit, madvise, note, run, wait_for, xen_log
 from lendvmm import GFN, Paused, Ring0, Server, no_kernel_complaints, program, reclaims, tap
 
 GIB = 1 << 18       # pages
