@@ -6,8 +6,7 @@ import os
 import re
 import time
 
-import instructions
-from lendlab import Guest, backing, domains, ivshmem, limit, madvise, note, run, wait_for, xen_log
+from lendlab import Guest, backing, domains, ivshmem, limit, note, run, wait_for, xen_log
 from lendvmm import GFN, Paused, Ring0, Server, no_kernel_complaints, program, reclaims, tap
 
 GIB = 1 << 18       # pages
@@ -74,15 +73,6 @@ def longest_revoke(guest, lender, leases, work):
     return longest / mhz, took
 
 
-@limit(90)
-def test_x6_p2m_lock():
-    """X6: a revoke does not wait while somebody reads the dirty bitmap of a GiB."""
-    with Ring0() as guest, lender_of(guest) as lender:
-        longest, took = longest_revoke(guest, lender, 1,
-                                       lambda: float(run(program("lend_review"), str(guest.domid), hex(GFN), "dirty", "5")))
-        assert longest < took / 4, f"a revoke took {longest:.0f} us"
-
-
 @limit(60)
 def test_x6_populate_on_demand():
     """X6: a guest whose memory is populated on demand borrows nothing, and one that borrows is not made one."""
@@ -95,14 +85,6 @@ def test_x6_populate_on_demand():
     with Paused() as guest:
         tap("lend_review", guest.domid, 20, "pod")
     no_kernel_complaints()
-
-
-@limit(60)
-def test_x8_install_goes_on():
-    """X8: an install of frames that have to be populated first is done in parts."""
-    with Ring0() as guest, lender_of(guest, extra="maxmem = 32") as lender:
-        lender.tap(f"batch {guest.domid} {GFN:#x} 0x1200")
-        assert guest.must(f"state read {GFN + 77:#x} 1").strip() == "77"
 
 
 @limit(60)
@@ -220,54 +202,4 @@ def test_qemu():
         assert guest.must("echo $((6 * 7))") == "42", "QEMU and the guest live"
         assert guest.qmp("query-xen-lend")["refusals"] == []
     os.unlink(path)
-    no_kernel_complaints()
-
-
-@limit(420)
-def test_s4_instructions():
-    """S4: each instruction on memory that is lent, there or not, read-only, or not lent at all: as on RAM, or as the table says. And a string
-    instruction into read-only memory takes less for a byte than an emulated store."""
-    wrong, found, times = [], {}, {}
-    path = instructions.new_file("instructions")
-
-    def take(guest):
-        madvise(guest.dm_pid(), path, 21)
-        wait_for("the pages to go", lambda: guest.lease()["installed"] == 0 or madvise(guest.dm_pid(), path, 21) < 0, 10)
-
-    with Guest("instr", ivshmem(path, "1M")) as guest:
-        guest.must("bar touch 0 1048576")
-        found["lent"] = instructions.results(guest, "lent")
-        instructions.fill(path)
-        before = guest.lease()
-        found["absent"] = instructions.results(guest, "absent", take)
-        after = guest.lease()
-        faults, tried = after["faults"] - before["faults"], [name for name, result in found["absent"].items() if result != "none"]
-        assert faults >= len(tried), f"{faults} faults with {len(tried)} instructions"
-        note(f"absent: {len(tried)} instructions, {faults} faults")
-    instructions.fill(path)
-    with Guest("instr", ivshmem(path, "1M") + ["-machine", "xen-lend=off"]) as guest:
-        found["off"] = instructions.results(guest, "off")
-        times["off, each byte"] = instructions.microseconds(guest, "bytes", 256)
-    instructions.fill(path)
-    os.chmod(path, 0o444)
-    args = ["-object", f"memory-backend-file,id=lm,size=1M,mem-path={path},share=on,readonly=on", "-device", "ivshmem-plain,memdev=lm"]
-    with Guest("instr", args) as guest:
-        assert guest.lease()["readonly"]
-        found["readonly"] = instructions.results(guest, "readonly")
-        with open(path, "rb") as file:
-            assert file.read() == instructions.contents(), "the file was written to"
-        for what, length in (("bytes", 256), ("movsb", 65536), ("stosb", 65536), ("stosq", 65536)):
-            times[f"read-only, {what}"] = instructions.microseconds(guest, what, length)
-        with open(path, "rb") as file:
-            assert file.read() == instructions.contents(), "the file was written to"
-    os.unlink(path)
-    note(f"{'':18s}" + "".join(f"{kind:10s}" for kind in instructions.KINDS))
-    for name in instructions.expected("lent"):
-        note(f"{name:18s}" + "".join(f"{found[kind].get(name, '-'):10s}" for kind in instructions.KINDS))
-    note("microseconds for a byte: " + "; ".join(f"{what} {value:.2f}" for what, value in times.items()))
-    for kind in instructions.KINDS:
-        wrong += instructions.differences(kind, found[kind])
-    assert not wrong, "; ".join(wrong)
-    slow = {what: value for what, value in times.items() if what.startswith("read-only, ") and value > times["off, each byte"] * 1.5}
-    assert not slow, (slow, times)
     no_kernel_complaints()
