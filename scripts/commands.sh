@@ -3,7 +3,7 @@
 # Sourced by ./lend.
 
 # shellcheck shell=sh
-LANES="unit qtest qtest-san functional differential torture ept series newest package"
+LANES="unit qtest qtest-san functional differential torture ept flask series newest package"
 DEFAULT_LANES="unit qtest functional"
 
 cmd_help() {

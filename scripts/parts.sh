@@ -4,7 +4,7 @@
 
 # shellcheck shell=sh
 PARTS="root xen qemu module guest dom0 payload"
-LANE_PARTS="debugkernel guestroot package debiandom0"      # built only for a lane that names it, or when named
+LANE_PARTS="debugkernel guestroot package debiandom0 flask"      # built only for a lane that names it, or when named
 
 part_text() {
     case $1 in
@@ -17,6 +17,7 @@ part_text() {
         guestroot) echo "making a guest's root file system, for the lane differential" ;;
         package) echo "building the Debian packages" ;;
         debiandom0) echo "making a disk with a stock Debian dom0, for the lane package" ;;
+        flask) echo "building Xen with Flask, for the lane flask" ;;
         debugkernel) echo "building a kernel that checks itself, for the lane torture" ;;
     esac
 }
@@ -29,7 +30,7 @@ part_space() {
         package|debiandom0) echo 5000 ;;
         qemu|dom0) echo 3000 ;;
         guestroot) echo 2000 ;;
-        xen) echo 1000 ;;
+        xen|flask) echo 1000 ;;
         *) echo 200 ;;
     esac
 }
@@ -43,7 +44,7 @@ space_to_come() {
 }
 
 # part_source PART: what of configs/sources it is built of
-part_source() { case $1 in xen|qemu) echo "$1" ;; package) echo xen qemu ;; esac; }
+part_source() { case $1 in xen|qemu) echo "$1" ;; flask) echo xen ;; package) echo xen qemu ;; esac; }
 
 # part_key PART: the words and paths that decide what comes out
 part_key() {
@@ -51,6 +52,7 @@ part_key() {
     case $1 in
         root)    root_key ;;
         xen)     key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/xen-tool.sh configs/xen.config xen-patches ;;
+        flask)   key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh configs/xen.config xen-patches ;;
         qemu)    key_of "$(root_id)" "$(source_id qemu)" $common scripts/overlay.sh configs/qemu.options hw include accel qapi linux/include qemu-patches ;;
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;

@@ -5,6 +5,7 @@ Started in the build root by tests/functional/run (tests), and by ./lend shell -
 
 import argparse
 import ast
+import base64
 import fnmatch
 import glob
 import hashlib
@@ -82,6 +83,9 @@ def answer(machine, question):
             return torture_seconds()
         if "tcg" in question:
             return tcg.run(question["tcg"])
+        if "flask_policy" in question:
+            with open(f"{os.environ['FLASK_DIR']}/policy-{question['flask_policy']}", "rb") as policy:
+                return base64.b64encode(policy.read()).decode()
         if "power_cut" in question:
             return first_words(machine.power_cut(question["power_cut"], question.get("image")))
         return {"error": f"no such question: {question}"}
@@ -382,7 +386,7 @@ def shell(lane, options):
 
 def shown(name, case=None):
     """test_module.test_name (or ept_module.test_name, ...) as module.name, and the case"""
-    return ".".join(part.removeprefix("test_").removeprefix("ept_").removeprefix("differential_") for part in name.split(".")) + (f".{case}" if case else "")
+    return ".".join(part.removeprefix("test_").removeprefix("ept_").removeprefix("differential_").removeprefix("flask_") for part in name.split(".")) + (f".{case}" if case else "")
 
 
 def matches(name, patterns):

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lane flask: a Xen with Flask that enforces its example policy. Policy decides who lends, and not who takes back."""
+
+import base64
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import struct
+
+from lendlab import Guest, ask, backing, ivshmem, limit, run, xen_log
+from lendvmm import GFN, Paused, Server, no_kernel_complaints
+
+MIB = 1 << 20
+FD, WB = 4, 6        # XEN_LEND_FD, XEN_LEND_MEMTYPE_WB
+DENIED = re.compile(r"avc: +denied +\{ mem_lend \} for .*?scontext=system_u:system_r:dom0_t "
+                    r"tcontext=system_u:system_r:domU_t\S* tclass=hvm")
+
+
+def load(name):
+    path = f"/tmp/policy-{name}"
+    with open(path, "wb") as out:
+        out.write(base64.b64decode(ask(flask_policy=name)))
+    run("xl", "loadpolicy", path)
+
+
+@contextlib.contextmanager
+def denied():
+    """The policy does not have the permission any more; what was audited comes in a list at the end."""
+    found = []
+    run("xl", "dmesg", "-c")
+    load("deny")
+    try:
+        yield found
+        found += DENIED.findall(xen_log())
+    finally:
+        load("allow")
+
+
+def refused(what, *args):
+    try:
+        said = what(*args)
+    except (AssertionError, OSError) as error:
+        assert getattr(error, "errno", None) == errno.EACCES or "Permission denied" in str(error), error
+        return
+    raise AssertionError(f"{args} was allowed: {said}")
+
+
+def call(fd, number, data):
+    """An ioctl of the driver's (_IOWR) on a structure that begins with its size."""
+    data = struct.pack("<I", len(data) + 4) + data
+    fcntl.ioctl(fd, 3 << 30 | len(data) << 16 | ord("L") << 8 | number, data)
+
+
+def bind(fd, domid):
+    call(fd, 0x60, struct.pack("<IIIQ", domid, 0, 0, 0))
+
+
+def lease(fd, memfd, pages, gfn):
+    """By descriptor, write-back, to the first ioreq server."""
+    call(fd, 0x61, struct.pack("<IQQQIIIIiIQ", FD, 0, pages << 12, gfn, WB, 0, 0, 0, memfd, 0, 0))
+
+
+@contextlib.contextmanager
+def file_and_memfd(pages):
+    fd, memfd = os.open("/dev/xen/lend", os.O_RDWR | os.O_CLOEXEC), os.memfd_create("lent")
+    os.truncate(memfd, pages << 12)
+    try:
+        yield fd, memfd
+    finally:
+        os.close(fd)
+        os.close(memfd)
+
+
+def installed(server):
+    return server.stats()["installed"]
+
+
+def test_allowed():
+    """Flask is there and enforces; with the policy that is built in, dom0 lends."""
+    assert run("xl", "getenforce", check=False).strip() == "Enforcing"
+    run("xl", "dmesg", "-c")
+    with Paused() as guest, Server(guest.domid) as server:
+        server.do("lease memfd 64 fd")
+        server.do("prefault 0 64")
+        assert installed(server) == 64
+        server.do("unlease")
+    assert "denied" not in xen_log(), xen_log()
+    no_kernel_complaints()
+
+
+def test_denied():
+    """No lease and no page more."""
+    with Paused() as guest, Server(guest.domid) as server, file_and_memfd(64) as (fd, memfd):
+        server.do("lease memfd 64 fd")
+        server.do("prefault 0 16")
+        bind(fd, guest.domid)
+        with denied() as audited:
+            refused(lease, fd, memfd, 64, GFN + 512)
+            refused(server.do, "prefault 16 16")
+        assert len(audited) >= 2, audited
+        # it was the policy
+        lease(fd, memfd, 64, GFN + 512)
+        server.do("prefault 16 16")
+        assert installed(server) == 32
+    no_kernel_complaints()
+
+
+def test_bind_denied():
+    with Paused() as guest, file_and_memfd(1) as (fd, _):
+        with denied() as audited:
+            refused(bind, fd, guest.domid)
+        assert audited, xen_log()
+        bind(fd, guest.domid)
+
+
+def test_taken_back():
+    """A revoke and the end of a lease need no permission: the lender's memory is its own."""
+    with Paused() as guest, Server(guest.domid) as server:
+        server.do("lease memfd 64 fd")
+        server.do("prefault 0 64")
+        with denied() as audited:
+            server.do("punch 0 32")
+            server.do("unlease")
+        assert not audited, xen_log()
+        with Server(guest.domid) as again:
+            again.do("lease memfd 64 fd")
+            again.do("prefault 0 64")
+            assert installed(again) == 64
+    no_kernel_complaints()
+
+
+def test_revoked():
+    """What was taken back while the policy forbade lending is gone from the borrower, and comes again when it allows it."""
+    with Paused() as guest, Server(guest.domid) as server:
+        server.do("lease memfd 64 fd")
+        server.do("prefault 0 64")
+        with denied():
+            server.do("punch 0 32")
+        assert installed(server) == 32, server.stats()
+        server.do("prefault 0 64")
+        assert installed(server) == 64
+    no_kernel_complaints()
+
+
+def test_guest_gone():
+    """A guest and its lender end under the policy that denies."""
+    with Paused() as guest, Server(guest.domid) as server:
+        server.do("lease memfd 64 fd")
+        server.do("prefault 0 64")
+        with denied():
+            guest.destroy()
+    with Paused() as guest:
+        server = Server(guest.domid)
+        server.do("lease memfd 64 fd")
+        server.do("prefault 0 64")
+        with denied():
+            server.close()
+        with Server(guest.domid) as again:
+            again.do("lease memfd 64 fd")
+    no_kernel_complaints()
+
+
+@limit(300)
+def test_qemu():
+    """A device model's BAR is lent if the policy has it, and else emulated, with a word in its log."""
+    path = backing("lent", MIB)
+    with Guest(args=ivshmem(path, "1M")) as guest:
+        assert guest.must("bar size") == str(MIB)
+        guest.must(f"bar cat 0 {MIB} | sha256sum")
+        assert guest.lease()["installed"] == MIB, guest.lease()
+    with denied() as audited, Guest("other", args=ivshmem(path, "1M")) as guest:
+        assert guest.must("bar size") == str(MIB)
+        guest.must("bar cat 0 4096 | sha256sum")
+        refused(guest.leases)
+    assert audited, xen_log()
