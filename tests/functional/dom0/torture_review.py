@@ -8,10 +8,10 @@ from test_review import lender_of, longest_revoke
 
 @limit(90)
 def test_x6_p2m_lock():
-    """X6: a revoke does not wait while somebody reads the dirty bitmap of a GiB."""
+    """X6: a revoke does not wait while somebody reads the dirty bitmap of 512 MiB."""
     with Ring0() as guest, lender_of(guest) as lender:
         longest, took = longest_revoke(guest, lender, 1,
-                                       lambda: float(run(program("lend_review"), str(guest.domid), hex(GFN), "dirty", "5")))
+                                       lambda: float(run(program("lend_review"), str(guest.domid), hex(GFN), "dirty", "3")))
         assert longest < took / 4, f"a revoke took {longest:.0f} us"
 
 

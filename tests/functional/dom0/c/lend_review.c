@@ -5,7 +5,7 @@
  *   lend_review DOMID GFN iomem     frames of MMIO lose the permission that they were lent by; TAP
  *   lend_review DOMID GFN write     pages of 2 MiB become writable one by one; TAP
  *   lend_review DOMID GFN pod       populate-on-demand while there is a lease; TAP
- *   lend_review DOMID GFN dirty N   N times the dirty bitmap of a GiB, and how long that takes in us
+ *   lend_review DOMID GFN dirty N   N times the dirty bitmap of 512 MiB, and how long that takes in us
  */
 #define _GNU_SOURCE
 #include <time.h>
@@ -14,6 +14,7 @@
 #include "rawlend.h"
 
 #define SUPER 512
+#define DIRTY (1 << 17)
 
 static struct lend_query query(void)
 {
@@ -98,7 +99,7 @@ static double now(void)
 
 static void dirty(unsigned times)
 {
-    static unsigned long map[(1 << 18) / 64];
+    static unsigned long map[DIRTY / 64];
     int fd = open("/sys/module/xen_privcmd/parameters/dm_op_buf_max_size", O_WRONLY | O_CLOEXEC);
     double start;
 
@@ -106,11 +107,11 @@ static void dirty(unsigned times)
         die("the size of buffers");
     close(fd);
     /* The first call is what begins it. */
-    if (xendevicemodel_track_dirty_vram(dmod, domid, 0, 1 << 18, map))
+    if (xendevicemodel_track_dirty_vram(dmod, domid, 0, DIRTY, map))
         die("dirty bitmap");
     start = now();
     for (unsigned i = 0; i < times; i++)
-        if (xendevicemodel_track_dirty_vram(dmod, domid, 0, 1 << 18, map))
+        if (xendevicemodel_track_dirty_vram(dmod, domid, 0, DIRTY, map))
             die("dirty bitmap");
     printf("%.0f\n", (now() - start) / times);
     xendevicemodel_track_dirty_vram(dmod, domid, 0, 0, map);
