@@ -28,7 +28,7 @@
 #include "qemu/error-report.h"
 #include "qemu/event_notifier.h"
 #include "qemu/main-loop.h"
-#include "qemu/processor.h"
+#include "qemu/thread.h"
 #include "qapi/error.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
@@ -67,7 +67,7 @@ typedef struct Guarded {
 
 static Guarded *guarded;    /* atomic */
 static Error *migration_blocker;
-static int page_lock;       /* of signal handlers, which hold it shortly */
+static QemuSpin page_lock;  /* taken by signal handlers, too */
 static EventNotifier replaced;
 static struct sigaction old_action[NSIG];
 
@@ -154,12 +154,10 @@ static bool replace_page(uintptr_t addr, bool refused, bool write)
     if (!g || g->ram_device) {
         return false;
     }
-    while (qatomic_xchg(&page_lock, 1)) {
-        cpu_relax();
-    }
+    qemu_spin_lock(&page_lock);
     /* Unless the memory went meanwhile. */
     done = g->pages && replace_page_locked(g, addr, refused, write);
-    qatomic_store_release(&page_lock, 0);
+    qemu_spin_unlock(&page_lock);
     errno = saved_errno;
     return done;
 }
@@ -341,12 +339,26 @@ static void block_migration(void)
     }
 }
 
-static Guarded *find_block(const RAMBlock *block)
+/* The one for just this memory, which the caller keeps from going. */
+static Guarded *find_block(const void *host, size_t len)
 {
     Guarded *g;
 
     for (g = guarded; g; g = g->next) {
-        if (g->len == block->max_length && g->host == (uintptr_t)block->host) {
+        if (g->len == len && g->host == (uintptr_t)host) {
+            break;
+        }
+    }
+    return g;
+}
+
+/* BQL: any that keeps the guest from being saved and migrated. */
+static Guarded *find_unsaved(void)
+{
+    Guarded *g;
+
+    for (g = guarded; g; g = g->next) {
+        if (g->len && g->unsaved) {
             break;
         }
     }
@@ -362,7 +374,7 @@ void xen_lend_guard(RAMBlock *block, bool unsaved)
         block_migration();
     }
     if (block->flags & RAM_XEN_LENT) {
-        g = find_block(block);
+        g = find_block(block->host, block->max_length);
         if (g) {
             g->unsaved |= unsaved;
         }
@@ -400,28 +412,18 @@ void xen_lend_guard(RAMBlock *block, bool unsaved)
 
 void xen_lend_unguard(void *host, size_t len)
 {
-    bool unsaved = false;
-    Guarded *g, *gone = NULL;
+    Guarded *g = find_block(host, len);
 
-    for (g = guarded; g; g = g->next) {
-        if (!gone && g->len == len && g->host == (uintptr_t)host) {
-            gone = g;
-        } else {
-            unsaved |= g->len && g->unsaved;
-        }
-    }
-    if (!gone) {
+    if (!g) {
         return;
     }
-    qatomic_set(&gone->len, 0);
+    qatomic_set(&g->len, 0);
     /* A signal handler of another thread may be about to use it. */
-    while (qatomic_xchg(&page_lock, 1)) {
-        cpu_relax();
-    }
-    g_free(gone->pages);
-    gone->pages = NULL;
-    qatomic_store_release(&page_lock, 0);
-    if (!unsaved) {
+    qemu_spin_lock(&page_lock);
+    g_free(g->pages);
+    g->pages = NULL;
+    qemu_spin_unlock(&page_lock);
+    if (!find_unsaved()) {
         migrate_del_blocker(&migration_blocker);
     }
 }
@@ -431,22 +433,19 @@ bool xen_lend_is_damaged(const MemoryRegion *mr)
     Guarded *g = NULL;
 
     if (memory_region_is_xen_lent(mr)) {
-        g = find_block(mr->ram_block);
+        g = find_block(mr->ram_block->host, mr->ram_block->max_length);
     }
     return g && qatomic_read(&g->damaged);
 }
 
 bool xen_lend_can_save(Error **errp)
 {
-    Guarded *g;
+    Guarded *g = find_unsaved();
 
-    for (g = guarded; g; g = g->next) {
-        if (g->len && g->unsaved) {
-            error_setg(errp, "the guest has memory of its device model, which"
-                       " is not saved with it: '%s' (without the device and its"
-                       " memory backend it can be saved)", g->name);
-            return false;
-        }
+    if (g) {
+        error_setg(errp, "the guest has memory of its device model, which is"
+                   " not saved with it: '%s' (without the device and its memory"
+                   " backend it can be saved)", g->name);
     }
-    return true;
+    return !g;
 }
