@@ -181,6 +181,7 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 		*err = 0;
 		alive = mmget_not_zero(l->mm);
 		seq = mmu_interval_read_begin(&l->mni);
+		/* Pairs with the release in lend_commit(). */
 		commits = smp_load_acquire(&l->commits);
 		/* The lender's address space is gone, and the backing with it. */
 		if (!alive)
