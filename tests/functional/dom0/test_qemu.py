@@ -288,9 +288,17 @@ def test_restricted():
         if "xen-qemuuser-range-base" not in users.read():
             users.write("xen-qemuuser-range-base:x:65536:65536::/:/bin/false\n")
     # libxl allows files of 256 KiB, and QEMU 10.0 has the pixels of a screen in a memfd: a larger limit, with or without lending
-    wrapper = "/run/qemu-with-a-screen"
+    # Before it starts QEMU, libxl asks another one (machine "none") for its options, and does not wait for its end. That one removes
+    # its socket when it ends, by the name, which may be the next one's by then: it gets another /run/xen
+    wrapper = "/run/qemu-restricted"
     with open(wrapper, "w", encoding="ascii") as script:
-        script.write(f'#!/bin/sh\nulimit -f 4096\nexec {QEMU} "$@"\n')
+        script.write(f"""#!/bin/sh
+ulimit -f 4096
+case " $* " in
+*" none,accel=xen "*) exec unshare --mount sh -c 'mount -t tmpfs none /run/xen && exec "$0" "$@"' {QEMU} "$@" ;;
+esac
+exec {QEMU} "$@"
+""")
     os.chmod(wrapper, 0o755)
     restricted = Guest(args=ivshmem(path, "1M"), extra="dm_restrict = 1\nvnc = 0")
     restricted.config = restricted.config.replace(f'"{QEMU}"', f'"{wrapper}"')
