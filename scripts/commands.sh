@@ -19,6 +19,7 @@ usage: ./lend COMMAND
   shell [--guest] [-c COMMAND]     a console of dom0 (or of a guest) in this terminal, or one command in dom0
   doctor                           what is missing on this machine, before it costs time
   apply qemu|xen|linux TREE        put our patches and files into a source tree of yours
+  series qemu|xen|linux DIR [TREE] the whole series as patches for git am, in DIR; for the version of a tree of yours
   clean [PART]                     remove the cache, or what was built of one part
 
   LEND_CACHE    where everything built is kept   $LEND_CACHE
@@ -197,6 +198,18 @@ cmd_apply() {
         qemu|xen|linux) apply_to "$2" "$3" ;;
         *) die "'$2' is not qemu, xen or linux" ;;
     esac
+}
+
+cmd_series() {
+    [ $# -eq 3 ] || [ $# -eq 4 ] || die "usage: ./lend series qemu|xen|linux DIR [TREE]"
+    [ $# -eq 3 ] || [ -d "$4" ] || die "no directory '$4'"
+    . "$TOP/scripts/overlay.sh"
+    . "$TOP/scripts/series.sh"
+    case $2 in
+        qemu|xen|linux) make_series "$2" "$3" "${4:-}" ;;
+        *) die "'$2' is not qemu, xen or linux" ;;
+    esac
+    say "$3: $series_n patches and a cover letter"
 }
 
 cmd_clean() {

@@ -36,9 +36,6 @@ xen_series() {
     done
 }
 
-# overlay_xen TREE [WHOLE]: TREE may be a part of the tree WHOLE
-overlay_xen() { xen_series "${2:-$1}" | while read -r xen_patch; do apply_patches "$1" "$xen_patch"; done; }
-
 # as_in_tree TREE: a sed script that makes of text for QEMU 10.0 what TREE needs
 as_in_tree() {
     for moved in $QEMU_MOVED; do
@@ -52,26 +49,40 @@ as_in_tree() {
     grep -q '^# = ' "$1/qapi/misc.json" || { bar=$(printf '%029d' 0 | tr 0 '*'); printf 's/^# = \(.*\)/# %s\\n# \\1\\n# %s/\n' "$bar" "$bar"; }
 }
 
-# overlay_qemu TREE [WHOLE]: TREE may be a part of the tree WHOLE
-overlay_qemu() {
-    overlay_tmp=$(mktemp -d) || die "no temporary directory"
-    trap 'rm -rf "$overlay_tmp"' EXIT
-    as_in_tree "${2:-$1}" >"$overlay_tmp/sed"
-    for dir in $QEMU_OVERLAY; do
-        [ -d "$TOP/$dir" ] || continue
-        ( cd "$TOP" && find "$dir" -name __pycache__ -prune -o -type f ! -name run -print ) | while read -r file; do
-            mkdir -p "$1/${file%/*}"
-            sed -f "$overlay_tmp/sed" "$TOP/$file" >"$1/$file"
-        done
-    done
-    # the driver's interface, where QEMU keeps the headers it takes from Linux
-    mkdir -p "$1/include/standard-headers/xen"
-    cp "$TOP/linux/include/uapi/xen/lend.h" "$1/include/standard-headers/xen/"
-    for one in "$TOP"/qemu-patches/*.patch; do sed -f "$overlay_tmp/sed" "$one" >"$overlay_tmp/${one##*/}"; done
-    apply_patches "$1" "$overlay_tmp"/*.patch
+# put_files KIND DIR SED: our files, with the names that they have in a tree; SED is what as_in_tree says, or an empty file
+put_files() {
+    case $1 in
+        qemu)
+            for dir in $QEMU_OVERLAY; do
+                [ -d "$TOP/$dir" ] || continue
+                ( cd "$TOP" && find "$dir" -name __pycache__ -prune -o -type f ! -name run -print ) | while read -r file; do
+                    mkdir -p "$2/${file%/*}"
+                    sed -f "$3" "$TOP/$file" >"$2/$file"
+                done
+            done
+            # the driver's interface, where QEMU keeps the headers it takes from Linux
+            mkdir -p "$2/include/standard-headers/xen"
+            cp "$TOP/linux/include/uapi/xen/lend.h" "$2/include/standard-headers/xen/" ;;
+        *)
+            mkdir -p "$2"
+            cp -r "$TOP/$1/." "$2/" ;;
+    esac
 }
 
-overlay_linux() {
-    cp -r "$TOP/linux/." "$1/"
-    apply_patches "$1" "$TOP"/linux-patches/*.patch
+# series_list KIND [TREE]: its patches in order, for that version of the tree
+series_list() { if [ "$1" = xen ] && [ -n "${2:-}" ]; then xen_series "$2"; else ls "$TOP/$1-patches"/[0-9]*.patch; fi; }
+
+# overlay KIND TREE [WHOLE]: our files and patches; TREE may be a part of the tree WHOLE
+overlay() {
+    overlay_tmp=$(mktemp -d) || die "no temporary directory"
+    trap 'rm -rf "$overlay_tmp"' EXIT
+    { [ "$1" != qemu ] || as_in_tree "${3:-$2}"; } >"$overlay_tmp/sed"
+    put_files "$1" "$2" "$overlay_tmp/sed"
+    for one in $(series_list "$1" "${3:-$2}"); do
+        sed -f "$overlay_tmp/sed" "$one" >"$overlay_tmp/${one##*/}"
+        apply_patches "$2" "$overlay_tmp/${one##*/}"
+    done
 }
+overlay_xen() { overlay xen "$@"; }
+overlay_qemu() { overlay qemu "$@"; }
+overlay_linux() { overlay linux "$@"; }

@@ -265,6 +265,8 @@ apply_patches() {
     patch_tree=$1; shift
     for one; do
         [ -e "$one" ] || continue
+        # those that only add files of ours
+        grep -q '^diff --git' "$one" || continue
         echo "applying ${one##*/}"
         patch -d "$patch_tree" -p1 --forward --fuzz=2 --no-backup-if-mismatch <"$one" || die "${one##*/} does not apply"
     done
