@@ -7,27 +7,23 @@ set -eu
 . "$TOP/scripts/initrd.sh"
 . "$TOP/scripts/source.sh"
 . "$TOP/scripts/overlay.sh"
+. "$TOP/scripts/linux-source.sh"
 
 dest=$1
 work=$LEND_CACHE/trees/debugkernel
 config=$TOP/configs/debugkernel.config
-package=linux-source-$(echo "$KVER" | cut -d. -f1,2)
-version=$(apt-cache madison "$package" | awk '{ print $3 }' | grep "^${KVER%%[+-]*}-" | head -n 1)
-[ -n "$version" ] || die "the mirror has no $package for $KVER; './lend clean root' fetches a newer kernel"
+package=$(linux_version) || exit 1
 
 # a tree anew when Debian's, the patches or this script are; else only files that differ, so that make rebuilds no more than it must
-key=$package-$version-$(cd "$TOP" && cat linux-patches/*.patch scripts/build-debugkernel.sh | sha256sum | cut -c1-16)
+key=$package-$(cd "$TOP" && cat linux-patches/*.patch scripts/build-debugkernel.sh | sha256sum | cut -c1-16)
 if [ "$(cat "$work/src/.key" 2>/dev/null)" != "$key" ]; then
-    rm -rf "$work/src" "$work/deb"; mkdir -p "$work/src" "$work/deb"
-    ( cd "$work/deb" && apt-get -q -o APT::Sandbox::User=root download "$package=$version" )
-    dpkg-deb --fsys-tarfile "$work"/deb/*.deb | tar -xO --wildcards './usr/src/linux-source-*.tar.xz' | xz -dc |
-        tar -x --strip-components=1 --no-same-owner -C "$work/src"
+    rm -rf "$work/src"
+    unpack_linux "$package" "$work/src"
     overlay_linux "$work/src"
     # gntdev has a lock that it takes in mmap(), and holds while it copies to user memory (xenstored does both): lockdep is right to
     # object, and then looks at nothing any more
     sed -i 's/^\tmutex_init(&priv->lock);$/&\n\tlockdep_set_novalidate_class(\&priv->lock);/' "$work/src/drivers/xen/gntdev.c"
     grep -q lockdep_set_novalidate_class "$work/src/drivers/xen/gntdev.c" || die "gntdev.c is not what it was"
-    rm -rf "$work/deb"
     echo "$key" >"$work/src/.key"
 fi
 rsync -a --checksum "$TOP/linux/" "$work/src/"

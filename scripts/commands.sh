@@ -3,8 +3,6 @@
 # Sourced by ./lend.
 
 # shellcheck shell=sh
-LANES="unit qtest qtest-san functional differential torture ept flask series newest package"
-DEFAULT_LANES="unit qtest functional"
 
 cmd_help() {
     cat <<END
@@ -30,9 +28,15 @@ usage: ./lend COMMAND
 END
 }
 
-# a lane is there when it has a script tests/LANE/run
-lanes() { for lane in $LANES; do [ ! -x "$TOP/tests/$lane/run" ] || echo "$lane"; done; }
-default_lanes() { for lane in $DEFAULT_LANES; do [ ! -x "$TOP/tests/$lane/run" ] || echo "$lane"; done; }
+# the lanes are in tests/lanes/map
+lanes() { sed -n 's/^lane: *//p' "$TOP/tests/lanes/map"; }
+default_lanes() { for lane in $(lanes); do [ "$(of_lane "$lane" default)" != yes ] || echo "$lane"; done; }
+
+# of_lane LANE KEY: what the map says of it
+of_lane() { awk -v lane="$1" -v key="$2:" '$1 == "lane:" { here = $2 == lane } here && $1 == key { sub(/^[^ ]* */, ""); print }' "$TOP/tests/lanes/map"; }
+
+# lane_command LANE: what runs it
+lane_command() { echo "$TOP/tests/$(of_lane "$1" run)"; }
 
 ready() { need_root "$@"; check_host; host_packages; export LEND_CACHE LEND_JOBS; }
 
@@ -66,13 +70,10 @@ slowest() {
     sed -n 's/^\(PASS\|FAIL\)  \([^ ]*\)  \(.*\)  \([0-9][0-9.]*\) s\( .*\)\{0,1\}$/\4 s  \2  \3/p' "$@" | sort -rn | head -n "$slowest_n" | sed 's/^/   /'
 }
 
-# of_lane LANE WORD: what a lane needs is named in its run script: parts, the trees that parts were built in, further packages; and
-# the lane that it may run beside, as it leaves that one a processor
-of_lane() { sed -n "s/^# $2: *//p" "$TOP/tests/$1/run"; }
-
 # run_lane LANE PATTERN DIR: its output is in DIR as well, and its exit status
 run_lane() {
-    { with_parts "$(of_lane "$1" parts)" LANE_DIR="$3" "$TOP/tests/$1/run" "$2" && lane_rc=0 || lane_rc=$?
+    # shellcheck disable=SC2046
+    { with_parts "$(of_lane "$1" parts)" LANE_DIR="$3" $(lane_command "$1") "$2" && lane_rc=0 || lane_rc=$?
       echo "$lane_rc" >"$3/rc"; } | tee "$3/output"
 }
 
@@ -98,7 +99,7 @@ cmd_test() {
             -k) [ $# -gt 1 ] || die "-k needs a pattern"; pattern=$2; shift ;;
             --list) list=1 ;;
             -*) die "no option '$1' for test; try ./lend --help" ;;
-            *) [ -x "$TOP/tests/$1/run" ] || die "no lane '$1'; lanes here: $(lanes | xargs)"; wanted="$wanted $1" ;;
+            *) lanes | grep -qx -e "$1" || die "no lane '$1'; lanes here: $(lanes | xargs)"; wanted="$wanted $1" ;;
         esac
         shift
     done
@@ -108,7 +109,8 @@ cmd_test() {
     passed=0 failed=0 skipped=0 outputs= beside= beside_pid=
     wanted=$(echo ${wanted:-$(default_lanes)} | xargs)
     for lane in $wanted; do
-        names=$(in_root "$TOP/tests/$lane/run" --list "$pattern")
+        # shellcheck disable=SC2046
+        names=$(in_root $(lane_command "$lane") --list "$pattern")
         [ -n "$names" ] || continue
         if [ -n "$list" ]; then echo "$names" | sed "s/^/$lane  /"; continue; fi
         lane_packages=$(of_lane "$lane" packages)

@@ -55,7 +55,7 @@ put_files() {
         qemu)
             for dir in $QEMU_OVERLAY; do
                 [ -d "$TOP/$dir" ] || continue
-                ( cd "$TOP" && find "$dir" -name __pycache__ -prune -o -type f ! -name run -print ) | while read -r file; do
+                ( cd "$TOP" && find "$dir" -name __pycache__ -prune -o -type f -print ) | while read -r file; do
                     mkdir -p "$2/${file%/*}"
                     sed -f "$3" "$TOP/$file" >"$2/$file"
                 done
@@ -65,7 +65,7 @@ put_files() {
             cp "$TOP/linux/include/uapi/xen/lend.h" "$2/include/standard-headers/xen/" ;;
         *)
             mkdir -p "$2"
-            cp -r "$TOP/$1/." "$2/" ;;
+            [ ! -d "$TOP/$1" ] || cp -r "$TOP/$1/." "$2/" ;;
     esac
 }
 

@@ -57,7 +57,7 @@ part_key() {
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
         dom0)    key_of "$(root_id)" $common scripts/debian-tree.sh scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
-        debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/initrd.sh configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
+        debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/linux-source.sh scripts/initrd.sh configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
         guestroot) key_of "$(root_id)" $common scripts/debian-tree.sh images/guestroot "$(xfstests_id)" ;;
         package) key_of "$(root_id)" "$(source_id xen)" "$(source_id qemu)" $common scripts/overlay.sh packages xen-patches hw include accel qapi linux \
                      qemu-patches tools examples docs/install.md docs/user-guide.md docs/limits.md ;;

@@ -1,7 +1,8 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The functional lane: boots the machine once, runs the tests in its dom0, prints one line for each.
 
-Started in the build root by tests/functional/run (tests), and by ./lend shell -c (one command)."""
+Started in the build root by ./lend test (tests/lanes/map), and by ./lend shell -c (one command)."""
 
 import argparse
 import ast
@@ -180,6 +181,8 @@ class Lane:
         self.many = self.name == "functional" and tests >= self.MANY
         self.xen_args, self.cpus, self.kind = options.xen_args, options.cpus, kind
         self.parts = parts_from_environment()
+        if "xen" in self.parts:
+            self.parts["xen"] = self.parts[options.xen]
         self.counts = {"pass": 0, "fail": 0, "skip": 0}
         self.machine = self.trouble = None
         self.boots = self.deaths = self.repeats = 0
@@ -319,6 +322,7 @@ def arguments():
     parser.add_argument("--shell", help="one command in dom0 instead of the tests")
     parser.add_argument("--demo", action="store_true", help="the story instead of the tests")
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
+    parser.add_argument("--xen", default="xen", help="the part whose Xen it is")
     parser.add_argument("--xen-args", default="")
     parser.add_argument("--cpus", type=int, default=2, help="of the emulated machine")
     parser.add_argument("--machine", default="",

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lane package: a disk with a stock Debian dom0 boots in the emulated machine by its own GRUB, installs our packages by apt, boots into
 them, runs the example guest, and removes them again.

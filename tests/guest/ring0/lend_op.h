@@ -10,7 +10,11 @@
 
 #define HVMOP_LEND 26
 
-enum { LEND_CREATE = 1, LEND_DESTROY, LEND_INSTALL, LEND_REVOKE, LEND_QUERY };
+#define LEND_CREATE  1
+#define LEND_DESTROY 2
+#define LEND_INSTALL 3
+#define LEND_REVOKE  4
+#define LEND_QUERY   5
 enum { LEND_UC = 0, LEND_WC = 1, LEND_WB = 6 };
 
 #define LEND_READONLY 1
@@ -50,7 +54,14 @@ struct lend_op {
     uint32_t cmd;
     uint16_t domain, pad;
     uint64_t number;
-    uint8_t u[112];
+    union {
+        struct lend_create create;
+        struct lend_destroy destroy;
+        struct lend_install install;
+        struct lend_revoke revoke;
+        struct lend_query query;
+        uint8_t pad[112];
+    } u;
 };
 
 /* Whoever includes this has it: hvm_op HVMOP_lend; 0 or -errno. */
@@ -62,9 +73,9 @@ static inline long lend_op(unsigned domid, unsigned cmd, void *arg, unsigned siz
     struct lend_op op = { .cmd = cmd, .domain = domid };
     long rc;
 
-    memcpy(op.u, arg, size);
+    memcpy(&op.u, arg, size);
     rc = hvmop_lend(&op);
-    memcpy(arg, op.u, size);
+    memcpy(arg, &op.u, size);
     return rc;
 }
 

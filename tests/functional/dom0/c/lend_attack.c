@@ -192,7 +192,7 @@ static void restricted(uint64_t mine)
     domid_t only = domid;
     int fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
 
-    memcpy(op.u, &c, sizeof(c));
+    memcpy(&op.u, &c, sizeof(c));
     is(DID(ioctl(fd, IOCTL_PRIVCMD_RESTRICT, &only)), 0, "restricted to the guest");
     dm.op = XEN_DMOP_nr_vcpus;
     is(DID(ioctl(fd, IOCTL_PRIVCMD_DM_OP, &dm_op)), 0, "restricted, counting vCPUs");
