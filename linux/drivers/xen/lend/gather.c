@@ -5,7 +5,8 @@
  * The way of KVM's hva_to_pfn().  Page references taken here live until the
  * install is done or given up (lend_batch_put()); they keep a page from being
  * freed in between and mean nothing more: what makes a frame valid is the
- * sequence check in resolve.c.
+ * sequence check in resolve.c.  Nothing is faulted in while there is one: that may
+ * take for ever, and migration, truncation of DAX and hot-unplug would wait.
  *
  * Write permission is given only where Linux has a writable PTE.  Where it has
  * one already and the page is dirty, a read gets it as well, which saves a second
@@ -41,10 +42,11 @@ u64 lend_frame(unsigned long pfn, bool write)
 	return frame | (write ? XEN_HVM_LEND_frame_write : 0);
 }
 
-void lend_batch_reset(struct lend_batch *b)
+void lend_batch_reset(struct lend_batch *b, bool write)
 {
 	unsigned int i;
 
+	b->write = write;
 	b->pfnmap = false;
 	for (i = 0; i < b->nr; i++) {
 		b->frame[i] = XEN_HVM_LEND_frame_skip;
@@ -52,13 +54,34 @@ void lend_batch_reset(struct lend_batch *b)
 	}
 }
 
+/* Entry @i's reference, if it has one. */
+static void lend_put(struct lend_batch *b, unsigned int i)
+{
+	if (b->page[i])
+		put_page(b->page[i]);
+	b->page[i] = NULL;
+}
+
 void lend_batch_put(struct lend_batch *b)
 {
 	unsigned int i;
 
 	for (i = 0; i < b->nr; i++)
-		if (b->page[i])
-			put_page(b->page[i]);
+		lend_put(b, i);
+}
+
+/* Entry @i is not to be installed. */
+static void lend_leave_out(struct lend_batch *b, unsigned int i)
+{
+	lend_put(b, i);
+	b->frame[i] = XEN_HVM_LEND_frame_skip;
+}
+
+/* Has entry @i a page, and may the borrower write to it if it is to? */
+static bool lend_is_taken(const struct lend_batch *b, unsigned int i)
+{
+	return b->frame[i] != XEN_HVM_LEND_frame_skip &&
+	       (!b->write || b->frame[i] & XEN_HVM_LEND_frame_write);
 }
 
 /*
@@ -104,10 +127,8 @@ static void lend_take(struct lend_batch *b, unsigned int i, struct page *page,
 	write = write && (b->write || lend_is_dirty(page_folio(page)));
 	b->frame[i] = lend_frame(page_to_pfn(page), write);
 	b->page[i] = page;
-	if (b->frame[i] == XEN_HVM_LEND_frame_skip) {
-		b->page[i] = NULL;
-		put_page(page);
-	}
+	if (b->frame[i] == XEN_HVM_LEND_frame_skip)
+		lend_put(b, i);
 }
 
 /*
@@ -133,19 +154,20 @@ static bool lend_remote_writable(struct lend_lease *l, unsigned long va,
 
 /*
  * Take a run of present pages beginning at entry @i, without faulting.  The @n
- * entries are free.  For another process' memory mmap_lock is held.  Returns
- * the length of the run.
+ * entries are free.  @fast: without a look at mmap_lock, in our own memory; else
+ * that is held.  Returns the length of the run.
  */
 static unsigned int lend_present(struct lend_lease *l, struct lend_batch *b,
-				 unsigned int i, unsigned int n, bool write)
+				 unsigned int i, unsigned int n, bool write,
+				 bool fast)
 {
 	unsigned long va = lend_va(l, b->first + i);
-	bool own = l->mm == current->mm, ask = !own && write && !b->write;
+	bool ask = !fast && write && !b->write;
 	unsigned int flags = write && !ask ? FOLL_WRITE :
 					     FOLL_HONOR_NUMA_FAULT;
 	long got, k;
 
-	if (own)
+	if (fast)
 		got = get_user_pages_fast_only(va, n, write ? FOLL_WRITE : 0,
 					       b->page + i);
 	else
@@ -230,13 +252,18 @@ static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 	return b->frame[i] == XEN_HVM_LEND_frame_skip ? -EFAULT : 0;
 }
 
-/* Take what is present of entries @i to @end; returns how many there were. */
+/*
+ * Take what is present of entries @i to @end; returns how many there were.
+ * Without mmap_lock (@locked) there is no telling what are PFN maps, and none of
+ * these is taken.
+ */
 static unsigned int lend_gather_block(struct lend_lease *l,
 				      struct lend_batch *b, unsigned int i,
-				      unsigned int end)
+				      unsigned int end, bool locked)
 {
 	struct vm_area_struct *vma = NULL;
-	unsigned int n, found = 0;
+	unsigned int n, got, stop, found = 0;
+	bool own = l->mm == current->mm;
 
 	for (; i < end; i += n) {
 		n = 1;
@@ -244,54 +271,70 @@ static unsigned int lend_gather_block(struct lend_lease *l,
 			found++;
 			continue;
 		}
-		if (b->pfnmap) {
+		stop = end;
+		if (locked) {
 			unsigned long va = lend_va(l, b->first + i);
 
 			if (!vma || va >= vma->vm_end)
 				vma = find_vma(l->mm, va);
 			if (!vma)
 				break;
-			if (va >= vma->vm_start && lend_is_pfnmap(vma) &&
-			    !lend_present_pfnmap(l, b, i, false, vma))
-				found++;
-			continue;
+			if (va < vma->vm_start)
+				continue;
+			if (lend_is_pfnmap(vma)) {
+				if (!lend_present_pfnmap(l, b, i, false, vma))
+					found++;
+				continue;
+			}
+			stop = min(end - i, (vma->vm_end - va) >> PAGE_SHIFT);
+			stop += i;
 		}
-		for (n = 1; i + n < end; n++)
+		for (n = 1; i + n < stop; n++)
 			if (b->frame[i + n] != XEN_HVM_LEND_frame_skip)
 				break;
 		if (!lend_readonly(l)) {
-			unsigned int got = lend_present(l, b, i, n, true);
-
+			got = lend_present(l, b, i, n, true, own);
 			if (got) {
 				found += got;
 				n = got;
 				continue;
 			}
 		}
-		n = lend_present(l, b, i, n, false);
-		found += n;
-		n = n ?: 1;
+		got = lend_present(l, b, i, n, false, own);
+		/* The quick way takes no zero page, for one. */
+		if (!got && locked && own)
+			got = lend_present(l, b, i, n, false, false);
+		found += got;
+		n = got ?: 1;
 	}
 	return found;
 }
 
-/* Whether looking around needs mmap_lock, and if so whether we have got it. */
-static bool lend_around_begin(struct lend_lease *l, struct lend_batch *b)
+/*
+ * Whether looking around needs mmap_lock (*locked is set), and if so whether we
+ * have got it.
+ */
+static bool lend_around_begin(struct lend_lease *l, struct lend_batch *b,
+			      bool *locked)
 {
-	if (l->mm == current->mm && !b->pfnmap)
-		return true;
-	return mmap_read_trylock(l->mm);
+	*locked = l->mm != current->mm || b->pfnmap;
+	return !*locked || mmap_read_trylock(l->mm);
 }
 
-static void lend_around_end(struct lend_lease *l, struct lend_batch *b)
+static void lend_around_end(struct lend_lease *l, bool locked)
 {
-	if (l->mm != current->mm || b->pfnmap)
+	if (locked)
 		mmap_read_unlock(l->mm);
 }
 
 /*
  * Fault in one entry of a PFN map.  Called and returns with mmap_lock held,
  * which may have been dropped.
+ *
+ * fixup_user_fault() ends when the process is killed (it sets
+ * FAULT_FLAG_KILLABLE by itself if it may drop the lock).  It is not given
+ * FAULT_FLAG_INTERRUPTIBLE: a handler that returns VM_FAULT_RETRY for a signal
+ * that does not kill would be called again at once and for ever.
  */
 static int lend_fault_pfnmap(struct lend_lease *l, struct lend_batch *b,
 			     unsigned int i, bool write,
@@ -342,13 +385,13 @@ static int lend_fault(struct lend_lease *l, struct lend_batch *b,
 	unsigned long va = lend_va(l, b->first + i);
 	unsigned int flags = FOLL_HWPOISON | FOLL_HONOR_NUMA_FAULT |
 			     FOLL_INTERRUPTIBLE;
+	bool own = l->mm == current->mm;
 	struct vm_area_struct *vma;
 	struct page *page;
 	int locked = 1;
 	long rc;
 
-	if (l->mm == current->mm && !lend_readonly(l) &&
-	    lend_present(l, b, i, 1, true))
+	if (own && !lend_readonly(l) && lend_present(l, b, i, 1, true, true))
 		goto taken;
 
 	if (mmap_read_lock_killable(l->mm))
@@ -371,7 +414,7 @@ static int lend_fault(struct lend_lease *l, struct lend_batch *b,
 		rc = get_user_pages_remote(l->mm, va, 1, flags, &page, &locked);
 		/* Here it is; but perhaps it may be written as well. */
 		if (rc == 1 && (write || lend_readonly(l) || !locked ||
-				!lend_present(l, b, i, 1, true)))
+				!lend_present(l, b, i, 1, true, own)))
 			lend_take(b, i, page, write);
 		else if (rc == 1)
 			put_page(page);
@@ -395,6 +438,7 @@ static void lend_gather_around(struct lend_lease *l, struct lend_batch *b)
 	unsigned int lo, hi, from, i, n;
 	u64 gfn = l->gfn + b->first;
 	struct page *page = b->page[b->target];
+	bool locked;
 
 	n = l->around;
 	if (page && folio_order(page_folio(page)) >= LEND_CHUNK_SHIFT)
@@ -409,76 +453,110 @@ static void lend_gather_around(struct lend_lease *l, struct lend_batch *b)
 	lo = lo > from ? lo - from : 0;
 	hi = min(hi - from, b->nr);
 
-	if (!lend_around_begin(l, b))
+	if (!lend_around_begin(l, b, &locked))
 		return;
 	for (i = b->target; i < hi; i += LEND_BLOCK)
-		if (!lend_gather_block(l, b, i, min(i + LEND_BLOCK, hi)))
+		if (!lend_gather_block(l, b, i, min(i + LEND_BLOCK, hi),
+				       locked))
 			break;
 	for (i = b->target; i > lo; i = n) {
 		n = max_t(int, i - LEND_BLOCK, lo);
-		if (!lend_gather_block(l, b, n, i))
+		if (!lend_gather_block(l, b, n, i, locked))
 			break;
 	}
-	lend_around_end(l, b);
+	lend_around_end(l, locked);
 }
 
 /**
  * lend_gather - the target page, faulted in, and the present ones around it
  * @l:		the lease; the caller has a reference on its mm's users
  * @b:		a batch that has been reset
- * @write:	the borrower wants to write to the target
  * @around:	take neighbours
  *
  * Return: as lend_fault().
  */
-int lend_gather(struct lend_lease *l, struct lend_batch *b, bool write,
-		bool around)
+int lend_gather(struct lend_lease *l, struct lend_batch *b, bool around)
 {
 	int rc;
 
-	b->write = write;
-	rc = lend_fault(l, b, b->target, write);
+	rc = lend_fault(l, b, b->target, b->write);
 	if (!rc && around)
 		lend_gather_around(l, b);
 	return rc;
 }
 
-/**
- * lend_gather_all - every page of a batch, faulted in where need be
- * @l:		the lease; the caller has a reference on its mm's users
- * @b:		a batch that has been reset
- * @write:	fault in for writing
- *
- * Pages that cannot be had are left out.
- *
- * Return: the first error, or one that ends the call (-EINTR, -ERESTARTSYS).
- */
-int lend_gather_all(struct lend_lease *l, struct lend_batch *b, bool write)
+/* Note which entries of a block are there, and keep no reference. */
+static void lend_look(struct lend_lease *l, struct lend_batch *b,
+		      unsigned int i, unsigned int end)
 {
-	unsigned int i, end;
-	int rc, err = 0;
+	bool locked;
 
-	b->write = write;
+	if (!lend_around_begin(l, b, &locked))
+		return;
+	lend_gather_block(l, b, i, end, locked);
+	lend_around_end(l, locked);
+	for (; i < end; i++)
+		lend_put(b, i);
+}
+
+/**
+ * lend_populate - have every page of a batch faulted in, where it is not there
+ * @l:		the lease; the caller has a reference on its mm's users
+ * @b:		a batch that has been reset; sets @b->absent
+ * @err:	what is wrong with the first page that cannot be had (an errno)
+ *
+ * Sleeps, and keeps nothing: lend_gather_all() is to follow.
+ *
+ * Return: 0, or -EINTR, -ERESTARTSYS.
+ */
+int lend_populate(struct lend_lease *l, struct lend_batch *b, u32 *err)
+{
+	unsigned int i;
+	int rc;
+
+	b->absent = 0;
 	for (i = 0; i < b->nr; i++) {
-		if (i % LEND_BLOCK == 0 && lend_around_begin(l, b)) {
-			end = min(i + LEND_BLOCK, b->nr);
-			lend_gather_block(l, b, i, end);
-			lend_around_end(l, b);
-		}
-		if (b->frame[i] != XEN_HVM_LEND_frame_skip &&
-		    (!write || b->frame[i] & XEN_HVM_LEND_frame_write))
+		if (i % LEND_BLOCK == 0)
+			lend_look(l, b, i, min(i + LEND_BLOCK, b->nr));
+		if (lend_is_taken(b, i))
 			continue;
-		if (b->page[i])
-			put_page(b->page[i]);
-		b->page[i] = NULL;
-		b->frame[i] = XEN_HVM_LEND_frame_skip;
-
-		rc = lend_fault(l, b, i, write);
+		lend_leave_out(b, i);
+		rc = lend_fault(l, b, i, b->write);
+		lend_leave_out(b, i);
 		if (rc == -EINTR || rc == -ERESTARTSYS)
 			return rc;
-		if (rc && !err)
-			err = rc;
+		/* EAGAIN: there, and gone again. */
+		if (rc && rc != -EAGAIN) {
+			b->absent++;
+			*err = *err ?: -rc;
+		}
 		cond_resched();
 	}
-	return err;
+	return 0;
+}
+
+/**
+ * lend_gather_all - every page of a batch that is there
+ * @l:		the lease; the caller has a reference on its mm's users
+ * @b:		a batch that has been populated
+ *
+ * Return: 0; -EAGAIN if some have gone again; -EINTR.
+ */
+int lend_gather_all(struct lend_lease *l, struct lend_batch *b)
+{
+	unsigned int i, missing = 0;
+
+	lend_batch_reset(b, b->write);
+	if (mmap_read_lock_killable(l->mm))
+		return -EINTR;
+	lend_gather_block(l, b, 0, b->nr, true);
+	mmap_read_unlock(l->mm);
+
+	for (i = 0; i < b->nr; i++) {
+		if (lend_is_taken(b, i))
+			continue;
+		lend_leave_out(b, i);
+		missing++;
+	}
+	return missing > b->absent ? -EAGAIN : 0;
 }

@@ -71,12 +71,16 @@ struct lend_file {
  * @offset:	start of the backing in the file
  * @unmap:	ends that mapping when the caller cannot
  * @zero_work:	ends zeros that have been there for long enough
+ * @end_work:	tries again to end a lease that Xen would not let go of
+ * @end_delay:	until then, in jiffies
  * @nr:		pages
  * @lock:	orders revokes against installs; protects what follows
- * @dead:	the lease is ending: nothing is installed any more
+ * @dead:	the lease is ending, or Xen would not revoke: nothing is installed
+ *		any more
  * @gone:	Xen knows nothing (any more) about it: nothing to revoke
- * @commits:	counts installs of real pages (smp_store_release), for zeros that
- *		were decided on before (smp_load_acquire)
+ * @stuck:	Xen would not revoke, and people have been told
+ * @commits:	counts calls that installed real pages (smp_store_release), for
+ *		zeros that were decided on before (smp_load_acquire)
  * @generation:	Xen's number for "no revoke since"
  * @chunks:	one bit per 2 MiB of guest frames; clear: nothing is installed
  * @zero:	pages that read as zeros because the real one is not there (erased
@@ -109,10 +113,13 @@ struct lend_lease {
 	u64 offset;
 	struct work_struct unmap;
 	struct delayed_work zero_work;
+	struct delayed_work end_work;
+	unsigned long end_delay;
 
 	struct mutex lock;
 	bool dead;
 	bool gone;
+	bool stuck;
 	unsigned long commits;
 	u64 generation;
 	unsigned long *chunks;
@@ -163,6 +170,7 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @first:	page of the lease that entry 0 stands for
  * @nr:		entries in use
  * @target:	the entry somebody waits for, or LEND_NO_TARGET
+ * @absent:	pages that could not be faulted in ahead
  * @pfnmap:	the last page faulted came from a PFN map
  * @write:	the borrower wants to write
  * @frame:	for Xen: XEN_HVM_LEND_frame_skip, or a number and the write bit
@@ -172,6 +180,7 @@ struct lend_batch {
 	unsigned long first;
 	unsigned int nr;
 	unsigned int target;
+	unsigned int absent;
 	bool pfnmap;
 	bool write;
 	u64 frame[LEND_CHUNK];
@@ -202,12 +211,12 @@ void lend_unmap(struct lend_lease *l);
 int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg);
 
 /* gather.c */
-void lend_batch_reset(struct lend_batch *b);
+void lend_batch_reset(struct lend_batch *b, bool write);
 void lend_batch_put(struct lend_batch *b);
 void lend_batch_dirty(struct lend_batch *b);
-int lend_gather(struct lend_lease *l, struct lend_batch *b, bool write,
-		bool around);
-int lend_gather_all(struct lend_lease *l, struct lend_batch *b, bool write);
+int lend_gather(struct lend_lease *l, struct lend_batch *b, bool around);
+int lend_populate(struct lend_lease *l, struct lend_batch *b, u32 *err);
+int lend_gather_all(struct lend_lease *l, struct lend_batch *b);
 u64 lend_frame(unsigned long pfn, bool write);
 
 /* zero.c */

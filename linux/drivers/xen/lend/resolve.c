@@ -53,12 +53,12 @@ static void lend_replaced(struct lend_lease *l, struct lend_batch *b,
 			lend_zero_drop(l, b->first + i, b->first + i);
 }
 
-/* Install entries lo..hi. */
+/* Install entries lo..hi; *done is set to how many of them Xen has dealt with. */
 static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
-			      unsigned int lo, unsigned int hi, u32 *installed)
+			      unsigned int lo, unsigned int hi,
+			      unsigned int *done, u32 *installed)
 {
 	unsigned long c = lend_chunk(l, b->first + lo);
-	unsigned int done = 0;
 	int rc;
 
 	lockdep_assert_held(&l->lock);
@@ -67,22 +67,34 @@ static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
 	for (; c <= lend_chunk(l, b->first + hi); c++)
 		__set_bit(c, l->chunks);
 	rc = lend_xen_install(l, b->first + lo, hi - lo + 1, b->frame + lo,
-			      &done);
-	trace_xen_lend_install(l, b->first + lo, hi - lo + 1, done, rc);
-	lend_replaced(l, b, lo, done);
-	*installed += lend_count(b->frame + lo, done);
-
-	/* The one somebody waits for is in: the rest was a courtesy. */
-	if (rc && b->target != LEND_NO_TARGET && b->target >= lo &&
-	    b->target - lo < done)
-		rc = 0;
+			      done);
+	trace_xen_lend_install(l, b->first + lo, hi - lo + 1, *done, rc);
+	lend_replaced(l, b, lo, *done);
+	*installed += lend_count(b->frame + lo, *done);
 	return rc;
+}
+
+/* The same if nobody waits: frames that Xen refuses are left out. */
+static int lend_install_each(struct lend_lease *l, struct lend_batch *b,
+			     unsigned int lo, unsigned int hi, u32 *installed)
+{
+	unsigned int done;
+	int rc, err = 0;
+
+	/* The first one that was not dealt with is the one refused. */
+	for (; lo <= hi; lo += done + 1) {
+		rc = lend_install_range(l, b, lo, hi, &done, installed);
+		if (rc != -EPERM)
+			return rc ?: err;
+		err = rc;
+	}
+	return err;
 }
 
 static int lend_install(struct lend_lease *l, struct lend_batch *b,
 			u32 *installed)
 {
-	unsigned int lo, hi;
+	unsigned int lo, hi, done;
 	int rc;
 
 	for (lo = 0; lo < b->nr; lo++)
@@ -94,13 +106,18 @@ static int lend_install(struct lend_lease *l, struct lend_batch *b,
 		;
 
 	lend_batch_dirty(b);
-	rc = lend_install_range(l, b, lo, hi, installed);
+	if (b->target == LEND_NO_TARGET)
+		return lend_install_each(l, b, lo, hi, installed);
+	rc = lend_install_range(l, b, lo, hi, &done, installed);
+
+	/* The one somebody waits for is in: the rest was a courtesy. */
+	if (rc && b->target >= lo && b->target - lo < done)
+		return 0;
 
 	/* A neighbour Xen does not like, or too little room for all of them. */
-	if ((rc == -EPERM || rc == -ENOSPC || rc == -EINVAL) && lo != hi &&
-	    b->target != LEND_NO_TARGET)
-		rc = lend_install_range(l, b, b->target, b->target, installed);
-
+	if ((rc == -EPERM || rc == -ENOSPC || rc == -EINVAL) && lo != hi)
+		rc = lend_install_range(l, b, b->target, b->target, &done,
+					installed);
 	return rc;
 }
 
@@ -108,6 +125,7 @@ static int lend_install(struct lend_lease *l, struct lend_batch *b,
 static int lend_commit(struct lend_lease *l, struct lend_batch *b,
 		       unsigned long seq, u32 *installed)
 {
+	u32 before = *installed;
 	int rc;
 
 	mutex_lock(&l->lock);
@@ -119,8 +137,9 @@ static int lend_commit(struct lend_lease *l, struct lend_batch *b,
 		rc = -EAGAIN;
 	else
 		rc = lend_install(l, b, installed);
-	/* Pairs with lend_resolve_batch(): who sees this finds the pages. */
-	smp_store_release(&l->commits, l->commits + 1);
+	if (*installed != before)
+		/* Pairs with lend_resolve_batch(): who sees this finds the pages. */
+		smp_store_release(&l->commits, l->commits + 1);
 	mutex_unlock(&l->lock);
 	return rc;
 }
@@ -159,7 +178,7 @@ static void lend_pause(unsigned int tries)
  * backing, @zeroed whether a zero page stands in.
  */
 static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
-			      bool write, u32 *installed, int *err,
+			      bool write, u32 *installed, u32 *err,
 			      bool *zeroed)
 {
 	bool wanted = b->target != LEND_NO_TARGET, alive;
@@ -176,26 +195,30 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 			return -ENOENT;
 		if (fatal_signal_pending(current))
 			return -EINTR;
+		/* Each call makes one attempt, or signals could keep it from any. */
+		if (tries > 1 && signal_pending(current))
+			return -ERESTARTSYS;
 
-		lend_batch_reset(b);
+		lend_batch_reset(b, write);
 		*err = 0;
+		rc = 0;
 		alive = mmget_not_zero(l->mm);
+		/* Takes time: before the sequence, which goes by what follows. */
+		if (alive && !wanted)
+			rc = lend_populate(l, b, err);
 		seq = mmu_interval_read_begin(&l->mni);
 		/* Pairs with the release in lend_commit(). */
 		commits = smp_load_acquire(&l->commits);
 		/* The lender's address space is gone, and the backing with it. */
 		if (!alive)
-			rc = -ESRCH;
+			*err = ESRCH;
 		else if (wanted)
-			rc = lend_gather(l, b, write, tries <= LEND_PATIENCE);
-		else
-			rc = lend_gather_all(l, b, write);
-		/*
-		 * May be the last one and tear the mm down, notifier included:
-		 * so not under the lock, and the check below will see it.
-		 */
-		if (alive)
-			mmput(l->mm);
+			rc = lend_gather(l, b, tries <= LEND_PATIENCE);
+		else if (!rc)
+			rc = lend_gather_all(l, b);
+		/* What is not there for long is not there. */
+		if (rc == -EAGAIN && !wanted && tries > LEND_PATIENCE)
+			rc = 0;
 
 		if (lend_is_failure(rc, wanted)) {
 			*err = -rc;
@@ -212,11 +235,17 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 			*installed += !rc;
 		}
 		lend_batch_put(b);
+		/*
+		 * May be the last one and tear the mm down, notifier included:
+		 * so not under the lock, and with no page held.
+		 */
+		if (alive)
+			mmput(l->mm);
 	} while (rc == -EAGAIN);
 
 	/* Xen would not take the frame: that is for the borrower to know. */
 	if (rc == -EPERM || rc == -EINVAL || rc == -EIO) {
-		*err = -rc;
+		*err = *err ?: -rc;
 		rc = 0;
 	}
 	return rc;
@@ -236,13 +265,16 @@ static void lend_batch_around(struct lend_lease *l, struct lend_batch *b,
 /* @nr: the pages wanted, and then those dealt with. */
 static int lend_prefault(struct lend_lease *l, struct lend_batch *b,
 			 unsigned long page, u32 *nr, bool write,
-			 u32 *installed, int *err)
+			 u32 *installed, u32 *err)
 {
 	unsigned long start = page, end = page + *nr, stop;
 	bool zeroed;
-	int rc, e;
+	u32 e;
+	int rc;
 
 	for (; page < end; page = stop) {
+		if (page != start && signal_pending(current))
+			break;
 		stop = min(end, lend_chunk_start(l, lend_chunk(l, page) + 1));
 		b->first = page;
 		b->nr = stop - page;
@@ -287,8 +319,8 @@ int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
 	ktime_t start = ktime_get();
 	struct lend_batch *b;
 	bool zeroed = false;
-	u32 installed = 0;
-	int rc, err = 0;
+	u32 installed = 0, err = 0;
+	int rc;
 	s64 us;
 
 	if (arg->flags & ~(XEN_LEND_WRITE | XEN_LEND_PREFAULT))
@@ -318,7 +350,7 @@ int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
 out:
 	us = ktime_us_delta(ktime_get(), start);
 	lend_account(l, installed, err, us);
-	trace_xen_lend_resolve(l, page, write, installed, rc ?: -err, us);
+	trace_xen_lend_resolve(l, page, write, installed, rc ?: -(int)err, us);
 	if (rc)
 		return rc;
 

@@ -9,11 +9,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "lendtest.h"
 
 #define N 64            /* pages of most leases */
+#define MANY 16384
 
 struct bed {
     int fd, file;
@@ -597,6 +599,108 @@ struct stuck {
     int err;
 };
 
+static void *prefault_stuck(void *arg)
+{
+    struct stuck *s = arg;
+    struct xen_lend_resolve r = { .size = sizeof(r), .id = s->b->id, .nr = N, .flags = XEN_LEND_PREFAULT };
+
+    s->err = call(s->b->fd, XEN_LEND_IOC_RESOLVE, &r) ?: (int)r.err;
+    return NULL;
+}
+
+/* A prefault that waits for a page holds on to no other: Linux can move one that is there, which takes that nobody has it. */
+static void waiting_holds_nothing(void)
+{
+    struct bed b = bed(ANON, N, 0, true);
+    struct stuck s = { &b, -1 };
+    char page[PAGE] = "here";
+    struct uffdio_copy copy = { .src = (uintptr_t)page, .len = PAGE };
+    pthread_t thread;
+    int uffd;
+
+    for (unsigned i = 0; i < N; i++)
+        if (i != 10)
+            *(volatile uint64_t *)(b.mem + i * PAGE) = i + 1;
+    copy.dst = (uintptr_t)b.mem + 10 * PAGE;
+    uffd = uffd_over(b.mem, b.len);
+    if (uffd < 0) {
+        ok(true, "a prefault that waits # SKIP no userfaultfd: %s", strerrorname_np(errno));
+        unbed(&b);
+        return;
+    }
+    pthread_create(&thread, NULL, prefault_stuck, &s);
+    usleep(300000);
+    ok(s.err == -1, "a prefault waits for userfaultfd");
+    is(DID(madvise(b.mem + 3 * PAGE, PAGE, 101 /* MADV_SOFT_OFFLINE */)), 0, "a page before it is moved meanwhile");
+    ok(*(volatile uint64_t *)(b.mem + 3 * PAGE) == 4, "with its contents");
+    is(DID(ioctl(uffd, UFFDIO_COPY, &copy)), 0, "the page arrives");
+    pthread_join(thread, NULL);
+    is(s.err, 0, "and the prefault ends");
+    is_num(installed(b.fd, b.id), N, "with all pages");
+    close(uffd);
+    unbed(&b);
+}
+
+/* In the middle of what is asked for ahead is a page that Xen does not let be lent: the registers of the I/O APIC. */
+static void refused_in_the_middle(void)
+{
+    struct bed b = bed(ANON, N, 0, false);
+    int fd = open("/dev/mem", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || mmap(b.mem + 8 * PAGE, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0xfec00000) == MAP_FAILED) {
+        ok(true, "a page Xen refuses # SKIP /dev/mem: %s", strerrorname_np(errno));
+    } else {
+        is(resolve(b.fd, b.id, 0, XEN_LEND_PREFAULT, N), 0, "prefault with a page that Xen refuses: the call");
+        ok(last.result == XEN_LEND_FAILED && last.err == EPERM, "failed, EPERM (%u, %u)", last.result, last.err);
+        is_num(installed(b.fd, b.id), N - 1, "all others are there");
+        is(resolve(b.fd, b.id, 8, 0, 0) ?: (int)last.err, EPERM, "a fault on it");
+        is(resolve(b.fd, b.id, 7, 0, 0) ?: (int)last.err, 0, "and one beside it");
+    }
+    close(fd);
+    unbed(&b);
+}
+
+static volatile sig_atomic_t rang;
+
+static void ring(int sig)
+{
+    (void)sig;
+    rang = 1;
+}
+
+/* A signal ends a long prefault of memory that is there, and waits for nothing; what was done until then counts. */
+static void signal_ends_prefault(void)
+{
+    struct bed b = bed(MEMFD, MANY, 0, true);
+    struct itimerval soon = { .it_value.tv_usec = 3000 };
+    struct sigaction act = { .sa_handler = ring }, old;
+    int err;
+
+    memset(b.mem, 1, b.len);
+    sigaction(SIGALRM, &act, &old);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    err = resolve(b.fd, b.id, 0, XEN_LEND_PREFAULT | XEN_LEND_WRITE, MANY);
+    ok(rang, "a signal came");
+    ok(err == EINTR || (!err && last.nr < MANY), "and ended a prefault of many pages: %s, after %u",
+       err ? strerrorname_np(err) : "no error", err ? 0 : last.nr);
+    ok(err || installed(b.fd, b.id) == last.nr, "%u are there", last.nr);
+    sigaction(SIGALRM, &old, NULL);
+    is(resolve(b.fd, b.id, 0, XEN_LEND_PREFAULT | XEN_LEND_WRITE, MANY) ?: (int)last.err, 0, "another call");
+    is_num(installed(b.fd, b.id), MANY, "brings the rest");
+    unbed(&b);
+}
+
+/* A prefault for reading takes what reading gives: the page of zeros, in memory that nobody has written to. */
+static void untouched(void)
+{
+    struct bed b = bed(ANON, N, 0, true);
+
+    is(prefault(&b, 0), 0, "reading all of untouched memory");
+    is_num(installed(b.fd, b.id), N, "all of it is installed");
+    is_num(stats(b.fd, b.id).retries, 0, "retries for that");
+    unbed(&b);
+}
+
 static void *resolve_stuck(void *arg)
 {
     struct stuck *s = arg;
@@ -766,6 +870,10 @@ int main(int argc, char **argv)
     not_forked();
     clean_neighbours();
     slow_backing();
+    waiting_holds_nothing();
+    refused_in_the_middle();
+    signal_ends_prefault();
+    untouched();
     races();
     unlink(scratch);
     drop_server();
