@@ -4,6 +4,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/file.h>
+#include <linux/module.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -18,27 +19,31 @@ static bool lend_is_gone(int rc)
 }
 
 /*
- * Tell Xen to forget the lease.  The lock is held throughout: a notifier that
- * comes meanwhile waits and then finds everything absent.  Without it, its
- * revoke could meet a half destroyed lease, be told ENOENT, and return while
- * the other half is still mapped.
+ * Xen did not take pages out of the borrower, which only a bug of Xen's can be
+ * the reason for.  Linux is going to reuse them all the same, so let Xen drop the
+ * whole lease.  If it does not do that either, what was installed counts as
+ * installed, for the next notifier to try again.
+ *
+ * Return: whether the pages are out.
  */
-static void lend_forget(struct lend_lease *l)
+static bool lend_not_revoked(struct lend_lease *l, int err)
 {
-	int rc;
+	int rc = lend_xen_destroy(l);
 
 	lockdep_assert_held(&l->lock);
 
-	if (l->gone)
-		return;
-	rc = lend_xen_destroy(l);
-	if (rc && !lend_is_gone(rc)) {
-		/* Only a bug in Xen gets here. */
-		WARN_ONCE(1, "xen_lend: dom %u lease %u: destroy failed: %d\n",
-			  l->domid, l->id, rc);
-		return;
+	if (!rc || lend_is_gone(rc)) {
+		WRITE_ONCE(l->gone, true);
+	} else if (!l->stuck) {
+		pr_emerg("xen_lend: dom %u lease %u: Xen does not take memory back (%d, %d), and the guest can reach what is used for something else from now on. Destroy the guest: xl destroy %u\n",
+			 l->domid, l->id, err, rc, l->domid);
+		l->stuck = true;
 	}
-	l->gone = true;
+	/* Nor is anything given that could not be taken back. */
+	WRITE_ONCE(l->dead, true);
+	WARN_ONCE(1, "xen_lend: dom %u lease %u: revoke failed: %d\n",
+		  l->domid, l->id, err);
+	return l->gone;
 }
 
 /* So many pages by one hypercall: 128 MiB, some milliseconds at 4 KiB each. */
@@ -50,7 +55,7 @@ static void lend_forget(struct lend_lease *l)
  * @first:	page of the lease
  * @last:	likewise; not more than LEND_REVOKE_PAGES in all
  *
- * Cannot fail, allocate or wait.
+ * Cannot allocate or wait, nor fail, unless Xen does what it must not.
  *
  * Return: whether anything may have been installed.
  */
@@ -79,20 +84,11 @@ bool lend_revoke(struct lend_lease *l, unsigned long first,
 	last = min(last, lend_chunk_start(l, c1 + 1) - 1);
 
 	rc = lend_xen_revoke(l, first, last - first + 1);
-	if (rc) {
-		/*
-		 * Gone with its domain, or else something that must not be:
-		 * then have Xen drop the whole lease rather than leave the
-		 * borrower with memory that Linux is about to reuse.
-		 */
-		WARN_ONCE(!lend_is_gone(rc),
-			  "xen_lend: dom %u lease %u: revoke failed: %d\n",
-			  l->domid, l->id, rc);
-		if (lend_is_gone(rc))
-			l->gone = true;
-		else
-			lend_forget(l);
-	}
+	/* With its domain, or all of it just now by lend_lease_kill(). */
+	if (lend_is_gone(rc))
+		WRITE_ONCE(l->gone, true);
+	else if (rc && !lend_not_revoked(l, rc))
+		return true;
 
 	if (first > lend_chunk_start(l, c0))
 		c0++;
@@ -260,33 +256,100 @@ static struct lend_lease *lend_lease_alloc(struct lend_file *f,
 }
 
 /*
- * End a lease, published or not.  Order matters: first no more installs, then
- * Xen forgets it, and only when nothing is mapped any more the notifier goes.
+ * Take everything out, and have Xen forget the lease.  Order matters: first no
+ * more installs, then everything goes, in steps between which notifiers have
+ * their turn, then the lease.  That may take long where it is large, so it is
+ * not done under the lock; a notifier that comes meanwhile finds nothing installed.
  */
-static void lend_lease_kill(struct lend_lease *l)
+static int lend_forget(struct lend_lease *l)
 {
 	unsigned long at;
+	bool gone;
+	int rc;
 
 	mutex_lock(&l->lock);
 	WRITE_ONCE(l->dead, true);
-	/*
-	 * In steps, between which notifiers have their turn, for the destroy not
-	 * to have much left to do.  Nothing is installed any more.
-	 */
 	for (at = 0; at < l->nr; at += LEND_REVOKE_PAGES) {
 		lend_revoke(l, at, min(at + LEND_REVOKE_PAGES, l->nr) - 1);
 		mutex_unlock(&l->lock);
 		cond_resched();
 		mutex_lock(&l->lock);
 	}
-	lend_forget(l);
+	gone = l->gone;
 	mutex_unlock(&l->lock);
-	lend_zero_cancel(l);
+	if (gone)
+		return 0;
 
+	rc = lend_xen_destroy(l);
+	if (rc && !lend_is_gone(rc))
+		return rc;
+	mutex_lock(&l->lock);
+	WRITE_ONCE(l->gone, true);
+	mutex_unlock(&l->lock);
+	return 0;
+}
+
+/* What Linux has of a lease that Xen has forgotten. */
+static void lend_lease_bury(struct lend_lease *l)
+{
 	/* Waits for callbacks under way; they take the lock. */
 	mmu_interval_notifier_remove(&l->mni);
 
 	lend_unmap(l);
+}
+
+/* How long until Xen is asked again to end a lease, to begin with and at most. */
+#define LEND_END_DELAY		HZ
+#define LEND_END_DELAY_MAX	(60 * HZ)
+
+static void lend_end_work(struct work_struct *work)
+{
+	struct lend_lease *l = container_of(to_delayed_work(work),
+					    struct lend_lease, end_work);
+
+	if (lend_forget(l)) {
+		l->end_delay = min(2 * l->end_delay,
+				   (unsigned long)LEND_END_DELAY_MAX);
+		queue_delayed_work(lend_wq, &l->end_work, l->end_delay);
+		return;
+	}
+	pr_info("xen_lend: dom %u lease %u: ended at last\n", l->domid, l->id);
+	lend_lease_bury(l);
+	lend_lease_put(l);
+	/* This code stays until the queue is empty, see lend_map_exit(). */
+	module_put(THIS_MODULE);
+}
+
+/*
+ * Xen does not end the lease, which only a bug of Xen's can be the reason for.
+ * As it may still have pages of it the notifier has to stay, and with it the lease
+ * and the module, until Xen does, or the borrower is gone.
+ */
+static void lend_lease_keep(struct lend_lease *l, int rc)
+{
+	pr_err("xen_lend: dom %u lease %u: Xen does not end it (%d), and is asked again from time to time. Its frames are not free in the guest until then. To be rid of it, destroy the guest: xl destroy %u\n",
+	       l->domid, l->id, rc, l->domid);
+	WARN_ONCE(1, "xen_lend: dom %u lease %u: destroy failed: %d\n",
+		  l->domid, l->id, rc);
+	kref_get(&l->ref);
+	__module_get(THIS_MODULE);
+	INIT_DELAYED_WORK(&l->end_work, lend_end_work);
+	l->end_delay = LEND_END_DELAY;
+	queue_delayed_work(lend_wq, &l->end_work, l->end_delay);
+}
+
+/* End a lease, published or not.  -EIO: not yet, but whatever can be done is. */
+static int lend_lease_kill(struct lend_lease *l)
+{
+	int rc = lend_forget(l);
+
+	lend_zero_cancel(l);
+	if (rc) {
+		lend_lease_keep(l, rc);
+		return -EIO;
+	}
+	lend_lease_bury(l);
+	return 0;
 }
 
 /**
@@ -294,7 +357,9 @@ static void lend_lease_kill(struct lend_lease *l)
  * @f:		a bound file
  * @arg:	as the caller gave it; @arg->id is set on success
  *
- * The notifier is there before Xen knows the range.  Between Xen's create and
+ * The notifier is there before Xen knows the range.  It need not wait for the
+ * create, which takes long where the range is large: nothing gets installed
+ * before the lease is known to resolves.  Between Xen's create and
  * the insert into @f->leases the borrower may already fault; a resolve that is
  * that quick gets ENOENT, and the borrower faults again.
  */
@@ -323,13 +388,12 @@ int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg)
 	if (rc)
 		goto unmap;
 
-	mutex_lock(&l->lock);
 	rc = lend_xen_create(l);
-	if (!rc)
-		l->gone = false;
-	mutex_unlock(&l->lock);
 	if (rc)
 		goto kill;
+	mutex_lock(&l->lock);
+	WRITE_ONCE(l->gone, false);
+	mutex_unlock(&l->lock);
 
 	arg->id = l->id;
 	trace_xen_lend_lease(l);
@@ -352,13 +416,14 @@ put:
 int lend_lease_end(struct lend_file *f, u32 id)
 {
 	struct lend_lease *l = xa_erase(&f->leases, id);
+	int rc;
 
 	if (!l)
 		return -ENOENT;
 	trace_xen_lend_unlease(l);
-	lend_lease_kill(l);
+	rc = lend_lease_kill(l);
 	lend_lease_put(l);
-	return 0;
+	return rc;
 }
 
 /* The file is closed: nobody else is in here. */

@@ -8,6 +8,7 @@
  */
 #include <linux/build_bug.h>
 #include <linux/errno.h>
+#include <linux/error-injection.h>
 #include <linux/lockdep.h>
 #include <xen/xen.h>
 #include <xen/page.h>
@@ -57,7 +58,7 @@ int lend_xen_probe(domid_t domid, u64 *number)
 	return rc;
 }
 
-/* Sets @l->id and @l->generation. */
+/* Sets @l->id and @l->generation.  Nobody else knows the lease yet. */
 int lend_xen_create(struct lend_lease *l)
 {
 	struct xen_hvm_lend_op op = {
@@ -70,11 +71,8 @@ int lend_xen_create(struct lend_lease *l)
 			.memtype = l->memtype,
 		},
 	};
-	int rc;
+	int rc = lend_op(l->domid, l->number, &op);
 
-	lockdep_assert_held(&l->lock);
-
-	rc = lend_op(l->domid, l->number, &op);
 	if (!rc) {
 		l->id = op.u.create.id;
 		l->generation = op.u.create.generation;
@@ -89,10 +87,10 @@ int lend_xen_destroy(struct lend_lease *l)
 		.u.destroy.id = l->id,
 	};
 
-	lockdep_assert_held(&l->lock);
-
 	return lend_op(l->domid, l->number, &op);
 }
+/* Xen does not refuse this, nor a revoke: so that a test can. */
+ALLOW_ERROR_INJECTION(lend_xen_destroy, ERRNO);
 
 /* The generation that Xen has reached by itself.  EAGAIN on success. */
 static int lend_learn(struct lend_lease *l)
@@ -161,6 +159,7 @@ int lend_xen_revoke(struct lend_lease *l, unsigned long first,
 		l->generation = op.u.revoke.generation;
 	return rc;
 }
+ALLOW_ERROR_INJECTION(lend_xen_revoke, ERRNO);
 
 int lend_xen_query(struct lend_lease *l, struct xen_hvm_lend_query *q)
 {
