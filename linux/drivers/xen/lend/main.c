@@ -78,7 +78,9 @@ static int lend_ioctl_bind(struct lend_file *f, void __user *u)
 	if (arg.pad || arg.domid >= DOMID_FIRST_RESERVED)
 		return -EINVAL;
 
-	mutex_lock(&f->bind_lock);
+	/* Held while user memory is written to, which may take for ever. */
+	if (mutex_lock_killable(&f->bind_lock))
+		return -EINTR;
 	if (f->bound) {
 		rc = -EBUSY;
 		goto out;

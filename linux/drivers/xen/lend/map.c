@@ -25,7 +25,7 @@ struct workqueue_struct *lend_wq;
 /*
  * What is mapped at @at, up to @end: *from and *to are set to the part of one
  * mapping that lies in between, the return value says of which file it is, for
- * comparison only.
+ * comparison only.  Nothing if we are to die: then all of it is going anyway.
  *
  * A lease has no reference on the file.  With one, a file that itself holds on
  * to the file of /dev/xen/lend (io_uring's does to those registered with it)
@@ -40,7 +40,8 @@ static const struct file *lend_mapped(struct mm_struct *mm, unsigned long at,
 
 	*from = end;
 	*to = end;
-	mmap_read_lock(mm);
+	if (mmap_read_lock_killable(mm))
+		return NULL;
 	vma = find_vma(mm, at);
 	if (vma && vma->vm_start < end) {
 		*from = max(at, vma->vm_start);
@@ -51,6 +52,28 @@ static const struct file *lend_mapped(struct mm_struct *mm, unsigned long at,
 	return file;
 }
 
+/*
+ * vm_munmap() holds the lock for writing until everything is unmapped, and all
+ * faults of the process wait for that.  So not all at once, but in pieces of which
+ * each is a few milliseconds' work.  At such a border huge pages of any size end.
+ */
+#define LEND_UNMAP_SIZE	(1UL << 30)
+
+static void lend_unmap_part(unsigned long from, unsigned long to)
+{
+	unsigned long at;
+
+	for (; from < to; from = at) {
+		at = min(to, ALIGN(from + 1, LEND_UNMAP_SIZE));
+		if (vm_munmap(from, at - from)) {
+			/* Drivers may not like it cut. */
+			vm_munmap(from, to - from);
+			return;
+		}
+		cond_resched();
+	}
+}
+
 /* Undo lend_map() in the address space we run in; leave alone what is not ours. */
 static void lend_unmap_here(struct lend_lease *l)
 {
@@ -58,7 +81,7 @@ static void lend_unmap_here(struct lend_lease *l)
 
 	for (at = l->addr; at < end; at = to)
 		if (lend_mapped(l->mm, at, end, &from, &to) == l->file)
-			vm_munmap(from, to - from);
+			lend_unmap_part(from, to);
 }
 
 static void lend_unmap_work(struct work_struct *work)
@@ -99,7 +122,8 @@ static int lend_map_own(struct lend_lease *l, unsigned long len)
 	struct vm_area_struct *vma;
 	int rc = -EFAULT;
 
-	mmap_write_lock(l->mm);
+	if (mmap_write_lock_killable(l->mm))
+		return -EINTR;
 	vma = vma_lookup(l->mm, l->addr);
 	/* Unless another thread was quick to unmap it: that one knows why. */
 	if (vma && vma->vm_end >= l->addr + len) {
