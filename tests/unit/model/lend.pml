@@ -46,8 +46,9 @@
  *     D1  SIGKILL: its threads go no further than where they hold no lock
  *     D2  notifier's release: N1 to N4 for everything
  *     D3  MM frees every page
- *     D4  last close, or UNLEASE (then without D1 to D3): lease lock, destroy
- *         hypercall: no install from now on, then R2 to R4 for everything
+ *     D4  last close, or UNLEASE (then without D1 to D3): lease lock, dead, N3
+ *         and N4 for everything, unlock.  Without the lock, destroy hypercall: no
+ *         install from now on (nor is anything installed, but without locks)
  *     D5  remove the notifier: after D4, never before
  *   end of the borrower
  *     X1  domain dying, its vCPUs stopped for good
@@ -158,11 +159,11 @@ bit  lease_lock;
 bit  notifier = 1;		/* registered */
 bit  mm_busy;			/* MM is between N1 and N6 */
 bit  mm_gone;			/* lender killed, no thread in its mm */
+bit  dead;			/* D4 has begun */
 #ifdef ZERO
 bit  whole;			/* the backing has the page */
 bit  noted;			/* zeros stand in for it, or are about to */
 bit  due;			/* Z3 is queued */
-bit  dead;			/* D4 has begun */
 bit  real[2];			/* a real page was installed since F1 */
 #endif
 
@@ -265,7 +266,7 @@ end_wait:
 #define ANSWER								\
 	if								\
 	:: fail -> fail = 0						\
-	:: else -> IF_SAME_GUEST(assert(gone || hit[v] ||		\
+	:: else -> IF_SAME_GUEST(assert(gone || dead || hit[v] ||	\
 			PERMITS(ent[rpage[v]], rwrite[v])))		\
 	fi;								\
 	slot[v] = S_RESP_READY
@@ -339,9 +340,9 @@ f1:		hit[v] = 0;
 end_f1:	atomic {
 		GOES_ON && inval == 0 ->
 		if
-		:: gone -> goto f5				/* ENOENT */
-		:: !gone && mm_gone -> myseq = seq; CANNOT	/* ESRCH */
-		:: !gone && !mm_gone -> myseq = seq
+		:: gone || dead -> goto f5			/* ENOENT */
+		:: !gone && !dead && mm_gone -> myseq = seq; CANNOT	/* ESRCH */
+		:: !gone && !dead && !mm_gone -> myseq = seq
 		fi
 	};
 #ifdef MUTANT_GENERATION_LATE
@@ -378,8 +379,11 @@ end_f2:	atomic {						/* F2 */
 #endif
 end_f3:	LEASE_LOCK(GOES_ON,					/* F3 */
 		if
+#ifndef NO_LOCK
+		:: dead -> FORGET; LEASE_UNLOCK; goto f5	/* ENOENT */
+#endif
 #ifndef NO_SEQUENCE
-		:: seq != myseq -> FORGET; LEASE_UNLOCK; goto AGAIN
+		:: !dead && seq != myseq -> FORGET; LEASE_UNLOCK; goto AGAIN
 #endif
 		:: else
 		fi;
@@ -678,13 +682,39 @@ end_mm:	do
 #ifdef ZERO
 #define DIE	dead = 1; noted = 0
 #else
-#define DIE	skip
+#define DIE	dead = 1
 #endif
 
+/* Without the lock, and with nothing left to take out, if installs need the lock. */
+#if defined(NO_LOCK) || defined(MUTANT_FORGOTTEN_FIRST) || defined(MUTANT_REVOKE_SKIPS_DYING)
+#define DESTROY	ZAP(gone = 1)
+#else
+#define DESTROY	atomic { !p2m_lock -> m = 0;				\
+			IF_SAME_GUEST(assert(!ent[0] && !ent[1]));	\
+			if						\
+			:: STRANGER		/* ESRCH */		\
+			:: !STRANGER -> gone = 1			\
+			fi }
+#endif
+
+#ifndef MUTANT_FORGOTTEN_FIRST
 #define D4								\
-	LEASE_LOCK(true, m = ALL; DIE);					\
-	ZAP(gone = 1);							\
-	LEASE_UNLOCK
+	LEASE_LOCK(true, m = (SKIPS(ALL) -> 0 : ALL); DIE);		\
+	ZAP(R1);							\
+	atomic {							\
+		R1_LAST;						\
+		LEARN;							\
+		tally[0] = 0; tally[1] = 0;				\
+		m = ALL;						\
+		LEASE_UNLOCK						\
+	};								\
+	DESTROY
+#else		/* as if Xen had done already what it is asked for only now */
+#define D4								\
+	LEASE_LOCK(true, m = ALL; DIE; tally[0] = 0; tally[1] = 0;	\
+		LEASE_UNLOCK);						\
+	DESTROY
+#endif
 #define D5	atomic { !mm_busy -> notifier = 0 }
 
 proctype end_of_lease()
