@@ -18,7 +18,7 @@ part_text() {
         package) echo "building the Debian packages" ;;
         debiandom0) echo "making a disk with a stock Debian dom0, for the lane package" ;;
         flask) echo "building Xen with Flask, for the lane flask" ;;
-        debugkernel) echo "building a kernel that checks itself, for the lane torture" ;;
+        debugkernel) echo "building kernels that check themselves, for the lane torture" ;;
     esac
 }
 
@@ -26,7 +26,7 @@ part_text() {
 part_space() {
     case $1 in
         root) echo 8000 ;;
-        debugkernel) echo 6000 ;;
+        debugkernel) echo 8000 ;;
         package|debiandom0) echo 5000 ;;
         qemu|dom0) echo 3000 ;;
         guestroot) echo 2000 ;;

@@ -60,11 +60,12 @@ class Machine:
         self.socket_path = os.path.join(run_dir, "agent.sock")
         self.qmp_path = os.path.join(run_dir, "qmp.sock")
         qemu, dom0, xen, payload = (parts[p] for p in ("qemu", "dom0", "xen", "payload"))
-        # a kernel that checks itself; its shadow memory needs room, and a PV kernel cannot have any (KASAN)
-        kernel = dom0
+        # a kernel that checks itself; its shadow memory needs room, and a PV kernel cannot have any (KASAN), so there are two of them
+        kernel, linux = dom0, "vmlinuz"
         if debug:
-            kernel, pvh, memory, dom0_mem = parts["debugkernel"], True, memory + 1024, dom0_mem + 1024
+            kernel, memory, dom0_mem = parts["debugkernel"], memory + 1024, dom0_mem + 1024
             self.READY = 400
+            linux += "" if pvh else "-pv"
         mode += " lend_alone"
         # a PVH dom0 has addresses of its own: devices reach its memory through the IOMMU
         # and Linux can make believe that it has several nodes
@@ -73,7 +74,7 @@ class Machine:
             mode += " numa=fake=1G" if debug else " numa=fake=512M"
         iommu = ["-device", "amd-iommu"] if pvh else []
         boot = ["-kernel", xen + "/xen", "-append", self.xen_line(dom0_mem, xen_args),
-                "-initrd", f"{kernel}/vmlinuz {self.linux_line(mode)},{kernel}/initrd.gz"]
+                "-initrd", f"{kernel}/{linux} {self.linux_line(mode)},{kernel}/initrd.gz"]
         if kvm:             # the same Linux without Xen
             boot = ["-kernel", kernel + "/vmlinuz", "-append", self.linux_line(mode).replace("hvc0", "ttyS0"), "-initrd", kernel + "/initrd.gz"]
         via = ",disable-legacy=on,iommu_platform=on" if pvh else ""
@@ -104,8 +105,8 @@ class Machine:
             "-device", "virtserialport,chardev=agent,name=lend.agent",
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
         ]
-        # the IOMMU's state cannot be kept
-        self.can_snapshot = not pvh and not kvm and not interactive
+        # the IOMMU's state cannot be kept, and a snapshot for a handful of tests does not pay
+        self.can_snapshot = not pvh and not kvm and not interactive and not debug
         if interactive:
             self.argv += ["-chardev", f"stdio,id=com1,signal=off,mux=on,logfile={self.serial}", "-serial", "chardev:com1"]
         else:

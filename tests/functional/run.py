@@ -32,7 +32,7 @@ def torture_seconds():
 
 def discover(lane):
     """[(module.test, limit, cases, kind of machine)] without importing: the modules only run in dom0. The kind is "" for the usual one,
-    "pvh", "debug" or "kvm" by the decorator of that name, or what the module calls MACHINE."""
+    "pvh", "debug", "debug_pv" or "kvm" by the decorator of that name, or what the module calls MACHINE."""
     found = []
     for path in sorted(glob.glob(f"{HERE}/dom0/{'test' if lane == 'functional' else lane}_*.py")):
         module = os.path.basename(path)[:-3]
@@ -48,7 +48,7 @@ def discover(lane):
                     for mark in node.decorator_list:
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "limit":
                             limit = ast.literal_eval(mark.args[0])
-                        if getattr(mark, "id", "") in ("pvh", "debug", "kvm"):
+                        if getattr(mark, "id", "") in ("pvh", "debug", "debug_pv", "kvm"):
                             kind = mark.id
                         timed = timed or getattr(mark, "id", "") == "timed"
                         if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "cases":
@@ -203,8 +203,8 @@ class Lane:
             _, model, cpus = self.kind.split(":")
             self.machine = Bochs(self.parts, where, model, int(cpus), xen_args=self.xen_args)
         else:
-            self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.kind == "pvh",
-                                   debug=self.kind == "debug", kvm=self.kind == "kvm", ready=self.many)
+            self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.kind in ("pvh", "debug"),
+                                   debug=self.kind in ("debug", "debug_pv"), kvm=self.kind == "kvm", ready=self.many)
         try:
             self.machine.up()
             self.trouble = None
@@ -326,7 +326,7 @@ def arguments():
     parser.add_argument("--xen-args", default="")
     parser.add_argument("--cpus", type=int, default=2, help="of the emulated machine")
     parser.add_argument("--machine", default="",
-                        help='of --shell: "pvh" for a PVH dom0, "debug" for the debug kernel, "bochs:MODEL:CPUS" for Bochs')
+                        help='of --shell: "pvh" for a PVH dom0, "debug" and "debug_pv" for the debug kernels, "bochs:MODEL:CPUS" for Bochs')
     return parser.parse_args()
 
 

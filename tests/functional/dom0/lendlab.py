@@ -61,6 +61,11 @@ def debug(function):
     return function
 
 
+def debug_pv(function):
+    """Decorator: the test wants a PV dom0 with a debug kernel, which is the other without KASAN; likewise."""
+    return function
+
+
 def kvm(function):
     """Decorator: the test wants the same Linux without Xen; likewise."""
     return function

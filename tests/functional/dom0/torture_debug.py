@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lane torture on the debug kernel: a million random calls, every allocation failing once, and pages taken away with none."""
+"""The lane torture on the debug kernels: a million random calls, every allocation failing once, pages taken away with none, and a Xen
+that refuses. The second kernel, without KASAN, runs the driver's tests in a PV dom0."""
 
+import errno
 import re
 import subprocess
 import time
 
-from lendlab import ask, debug, limit, note, xen_log
-from lendvmm import GFN, Paused, judge, no_kernel_complaints, program, swap, tap
+from lendlab import ask, debug, debug_pv, limit, note, run, wait_for, xen_log
+from lendvmm import GFN, Paused, Server, judge, no_kernel_complaints, program, swap, tap
 from test_backing import bar_of_shared_memory
 from test_invalidation import knob
 
@@ -83,6 +85,137 @@ def test_inject():
     with swap(), Paused() as guest:
         tap("lend_inject", guest.domid, 3000, bar_of_shared_memory())
     clean()
+
+
+# ---- a Xen that refuses -----------------------------------------------------------
+
+def refuse(*functions):
+    """These calls of the driver's to Xen end with EPERM from now on, without getting there."""
+    attributes = f"{DEBUG}/fail_function"
+    knob(f"{attributes}/inject", "\n")
+    for name, value in (("verbose", 0), ("times", -1), ("interval", 1), ("probability", 100 if functions else 0)):
+        knob(f"{attributes}/{name}", value)
+    for function in functions:
+        knob(f"{attributes}/inject", function)
+        knob(f"{attributes}/{function}/retval", (1 << 64) - errno.EPERM)
+
+
+def fails(server, command, why):
+    try:
+        server.do(command)
+    except AssertionError as error:
+        assert why in str(error), error
+    else:
+        raise AssertionError(f"{command} works")
+
+
+def told(*texts):
+    """The kernel has said so, which is no complaint then; and complained of nothing else."""
+    said = run("dmesg")
+    for text in texts:
+        assert text in said, f"not in dmesg: {text}"
+    others = re.findall(r"(?m)^.*(?:BUG: |Oops|blocked for more|(?:leak detector|ODEBUG) disabled|WARNING: (?!CPU.* at drivers/xen/lend/lease\.c)).*$", said)
+    assert not others, others[:5]
+    run("dmesg", "-C")
+
+
+def leases():
+    return xen_log("B").count(" pages installed")
+
+
+def destroy_refused(server, domid):
+    """UNLEASE says so, people are told, nothing is installed; and the lease goes as soon as Xen lets it."""
+    server.do("lease memfd 64")
+    server.do("prefault 0 64 w")
+    refuse("lend_xen_destroy")
+    fails(server, "unlease", "Input/output error")
+    told("Xen does not end it (-1)", f"xl destroy {domid}")
+    assert " 0 of 64 pages installed" in xen_log("B")
+    fails(server, "lease memfd 64", "File exists")
+    refuse()
+    wait_for("the end of the lease", lambda: not leases())
+    wait_for("the word of it", lambda: "ended at last" in run("dmesg"))
+    told("ended at last")
+    server.do("lease memfd 64")
+    server.do("unlease")
+
+
+def revoke_refused(server):
+    """Then all of the lease goes."""
+    server.do("lease memfd 64")
+    server.do("prefault 0 64 w")
+    refuse("lend_xen_revoke")
+    server.do("dontneed 8 8")
+    refuse()
+    assert not leases()
+    fails(server, "prefault 0 64", "No such")
+    server.do("unlease")
+
+
+def both_refused(server, domid):
+    """Nothing more is installed, people are told, and what was installed is not forgotten."""
+    server.do("lease memfd 64")
+    server.do("prefault 0 64 w")
+    refuse("lend_xen_revoke", "lend_xen_destroy")
+    server.do("dontneed 0 64")
+    told("does not take memory back", f"Destroy the guest: xl destroy {domid}")
+    assert server.stats()["installed"] == 64
+    fails(server, "prefault 0 64", "No such")
+    refuse()
+    server.do("dontneed 0 64")
+    assert server.stats()["installed"] == 0
+    server.do("unlease")
+    assert not leases()
+
+
+def refused():
+    run("dmesg", "-C")
+    try:
+        with Paused() as guest:
+            with Server(guest.domid) as server:
+                destroy_refused(server, guest.domid)
+                revoke_refused(server)
+                both_refused(server, guest.domid)
+                # ended by who closes the file last, and by the end of the guest
+                server.do("lease memfd 64")
+                server.do("prefault 0 64 w")
+                refuse("lend_xen_destroy")
+            told("Xen does not end it (-1)")
+            assert leases()
+        assert not leases()
+        time.sleep(3)
+        assert "ended at last" not in run("dmesg")
+        refuse()
+        wait_for("the driver to know", lambda: "ended at last" in run("dmesg"))
+    finally:
+        refuse()
+    told("ended at last")
+    clean()
+
+
+@debug
+@limit(600)
+def test_refused():
+    refused()
+
+
+# ---- a PV dom0 ----------------------------------------------------------------
+
+@debug_pv
+@limit(3600)
+def test_driver_in_pv():
+    quiet()
+    with Paused() as guest:
+        tap("lend_bad", guest.domid, 600)
+        tap("lend_exercise", guest.domid, 1200)
+    fuzz(20000)
+    clean()
+
+
+@debug_pv
+@limit(600)
+def test_refused_in_pv():
+    refused()
 
 
 def starved(on):
