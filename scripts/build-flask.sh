@@ -8,29 +8,15 @@ set -eu
 . "$TOP/scripts/common.sh"
 . "$TOP/scripts/source.sh"
 . "$TOP/scripts/overlay.sh"
+. "$TOP/scripts/hypervisor.sh"
 
 dest=$1
 work=$LEND_CACHE/trees/flask
-mkdir -p "$work/build"
+mkdir -p "$work"
+{ grep -v CONFIG_XSM "$TOP/configs/xen.config"
+  printf 'CONFIG_XSM%s=y\n' '' _FLASK _FLASK_POLICY _FLASK_DEFAULT; } >"$work/config"
 pristine=$(pristine_source xen)
-rm -rf "$work/patched"
-cp -a "$pristine" "$work/patched"
-overlay_xen "$work/patched"
-rsync -a --checksum --delete "$work/patched/" "$work/src/"
-rm -rf "$work/patched"
-
-cd "$work/src"
-export XEN_BUILD_DATE=none XEN_BUILD_TIME= XEN_BUILD_HOST=xen-lend XEN_WHOAMI=xen-lend XEN_DOMAIN=
-rm -f "$work/build/.config"
-make -C xen O="$work/build" defconfig
-grep -v CONFIG_XSM "$TOP/configs/xen.config" >>"$work/build/.config"
-printf 'CONFIG_XSM=y\nCONFIG_XSM_FLASK=y\nCONFIG_XSM_FLASK_POLICY=y\n' >>"$work/build/.config"
-make -C xen O="$work/build" olddefconfig
-for line in CONFIG_XSM=y CONFIG_XSM_FLASK=y CONFIG_XSM_FLASK_POLICY=y CONFIG_XSM_FLASK_DEFAULT=y CONFIG_MEM_LEND=y; do
-    grep -qxF "$line" "$work/build/.config" || die "Xen's configuration does not take $line"
-done
-nice make -C xen O="$work/build" -j"$LEND_JOBS"
-cp "$work/build/xen" "$work/build/xen-syms" "$work/build/.config" "$dest/"
+build_hypervisor "$pristine" "$work" "$work/config" "$dest"
 
 # policy NAME: of the sources as they are now
 policy() {

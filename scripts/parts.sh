@@ -51,8 +51,8 @@ part_key() {
     common="scripts/build-$1.sh"
     case $1 in
         root)    root_key ;;
-        xen)     key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/xen-tool.sh configs/xen.config xen-patches ;;
-        flask)   key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh configs/xen.config xen-patches ;;
+        xen)     key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh scripts/xen-tool.sh configs/xen.config xen-patches ;;
+        flask)   key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh configs/xen.config xen-patches ;;
         qemu)    key_of "$(root_id)" "$(source_id qemu)" $common scripts/overlay.sh configs/qemu.options hw include accel qapi linux/include qemu-patches ;;
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
