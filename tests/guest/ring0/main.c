@@ -211,11 +211,11 @@ static long param(unsigned index)
     return p.value;
 }
 
-static void place(unsigned space, unsigned long gfn)
+long place(unsigned space, unsigned long index, unsigned long gfn)
 {
-    struct xen_add_to_physmap add = { .domid = DOMID_SELF, .space = space, .gpfn = gfn };
+    struct xen_add_to_physmap add = { .domid = DOMID_SELF, .space = space, .idx = index, .gpfn = gfn };
 
-    hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (unsigned long)&add, 0, 0, 0);
+    return hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (unsigned long)&add, 0, 0, 0);
 }
 
 static const struct {
@@ -223,7 +223,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     { "borrow", borrow }, { "state", state }, { "lend", lend }, { "bystand", bystand }, { "super", super },
-    { "hammer", hammer }, { "touch", touch }, { "ends", ends }, { "pace", pace }, { "batch", batch },
+    { "hammer", hammer }, { "touch", touch }, { "ends", ends }, { "pace", pace }, { "batch", batch }, { "crash", crash },
 };
 
 static int command(char *line)
@@ -257,8 +257,8 @@ void main(void)
     wrmsr(0x40000000, (unsigned long)hypercall_page);
     console = AT((unsigned long)param(HVM_PARAM_CONSOLE_PFN));
     console_port = param(HVM_PARAM_CONSOLE_EVTCHN);
-    place(XENMAPSPACE_shared_info, SHARED_GFN);
-    place(XENMAPSPACE_grant_table, GRANT_GFN);
+    place(XENMAPSPACE_shared_info, 0, SHARED_GFN);
+    place(XENMAPSPACE_grant_table, 0, GRANT_GFN);
     print("@lend ready\n");
     for (;;) {
         unsigned n = 0;

@@ -49,6 +49,7 @@ void *memcpy(void *to, const void *from, size_t n);
 int strcmp(const char *a, const char *b);
 void set_gate(void *table, unsigned vector, unsigned long handler);
 void run_vcpu(unsigned vcpu, void (*fn)(unsigned long), unsigned long arg, void *stack);
+long place(unsigned space, unsigned long index, unsigned long gfn);
 void set_grant(unsigned ref, domid_t to, unsigned long gfn, unsigned flags);
 uint64_t number(const char *text);
 domid_t own_domid(void);
@@ -85,5 +86,6 @@ int pace(int argc, char **argv);
 int batch(int argc, char **argv);
 int hammer(int argc, char **argv);
 int touch(int argc, char **argv);
+int crash(int argc, char **argv);
 
 #endif

@@ -45,7 +45,7 @@ static const char help[] =
     "ADVICE|munmap|over|remap|ro|rw|none|msync PAGE N | exchange PAGE N   (with the N pages that follow, by mremap)\n"
     "punch|zero|collapse|insert PAGE N | truncate PAGES | pfill|pread PAGE N [VALUE]   on the file (of a udmabuf: behind it)\n"
     "sync | fork | cow PAGE N VALUE | softdirty | split PAGE N | move PAGE N NODE | spin PAGE N SECONDS\n"
-    "stall on|off    stall: faults are left unanswered\n"
+    "stall on|off | waiting    stall: faults are left unanswered; how many vCPUs wait for an answer\n"
     "disable | enable      the ioreq server\n"
     "drop | vanish         the ioreq server is gone, its requests given up before, or left as they are\n"
     "end exit|kill         the child\n"
@@ -86,6 +86,15 @@ static void server_start(struct server *s)
         if (s->port[i] < 0)
             die("binding an event channel");
     }
+}
+
+static unsigned waiting(const struct server *s)
+{
+    unsigned n = 0;
+
+    for (unsigned v = 0; v < s->vcpus; v++)
+        n += s->page->vcpu_ioreq[v].state == STATE_IOREQ_READY;
+    return n;
 }
 
 static void serve_fault(struct server *s, unsigned vcpu)
@@ -504,6 +513,8 @@ static bool serve_command(struct server *s, char *line)
         s->stall = !strcmp(arg[1], "on");
         for (unsigned v = 0; v < s->vcpus; v++)
             serve_fault(s, v);
+    } else if (!strcmp(arg[0], "waiting")) {
+        printf("%u\n", waiting(s));
     } else if (!strcmp(arg[0], "drop")) {
         err = drop(s);
     } else if (!strcmp(arg[0], "disable") || !strcmp(arg[0], "enable")) {
