@@ -282,8 +282,8 @@ int batch(int argc, char **argv)
         frames[n] = (frame + n) | FRAME_WRITE;
     check(lend_install(domid, c.id, 0, c.generation, frames, 512), 0, "frames that are nowhere yet");
     check(lend_done, 512, "all of them");
-    check(*(volatile uint64_t *)AT(frame + 77), 0, "which are there now");
-    *(volatile uint64_t *)AT(frame + 77) = 0x77;
+    check(*(volatile uint64_t *)AT(frame + 7), 0, "which are there now");
+    *(volatile uint64_t *)AT(frame + 7) = 0x77;
     check(lend_revoke(domid, c.id, 0, 16, &c.generation), 0, "some revoked");
     /* With frames in a row that takes out all 2 MiB. */
     lend_op(domid, LEND_QUERY, &q, sizeof(q));
