@@ -88,10 +88,42 @@ def test_x6_populate_on_demand():
 
 
 @limit(60)
+def test_x6_end_of_a_lease():
+    """X6: the end of a lease takes no longer where the guest has left a page table in each 2 MiB around."""
+    def end(gfn):
+        return float(run(program("lend_review"), str(guest.domid), hex(gfn), "end", "20"))
+
+    with Ring0(extra="shadow_memory = 8") as guest:
+        guest.must(f"borrow scatter {GFN:#x}")
+        among, alone = end(GFN + GIB // 2), end(GFN + 3 * GIB // 2)
+        note(f"{among:.0f} us among 512 page tables, {alone:.0f} us without")
+        assert among < 10 * alone + 2000
+    no_kernel_complaints()
+
+
+@limit(60)
 def test_x9_iomem_permission():
     """X9: MMIO is lent for as long as the lender has the permission."""
     with Paused() as guest:
         tap("lend_review", guest.domid, 20, "iomem")
+    no_kernel_complaints()
+
+
+@limit(90)
+def test_x9_permission_at_any_time():
+    """X9: a guest lends MMIO all the time, and loses the permission at whatever point of that: nothing of it stays."""
+    rounds = 100
+    with Ring0() as guest, lender_of(guest) as lender:
+        run(program("lend_review"), str(guest.domid), "0", "mmio", str(lender.domid))
+        mhz = float(re.search(r"^cpu_mhz *: ([\d.]+)", run("xl", "info"), re.M)[1])
+        pending = lender.send(f"again {guest.domid} {GFN:#x} 0xfd000 {int(20e6 * mhz)}")
+        time.sleep(1)
+        stayed, there = map(int, run(program("lend_review"), str(guest.domid), "0", "race", str(lender.domid), str(rounds)).split(" of "))
+        code, text = lender.collect(pending, 60)
+        assert code == 0 and "not ok" not in text, text
+        note(f"lent in {there} of {rounds} rounds; the lender's calls: " + re.search(r"lent \d+ refused \d+", text)[0])
+        assert there > rounds / 2, "hardly anything was lent"
+        assert stayed == 0, f"MMIO stayed with the borrower in {stayed} rounds"
     no_kernel_complaints()
 
 

@@ -5,6 +5,7 @@
  *   borrow GFN           GFN is the first of 512 lent pages, the first word of page N being 0x1000 + N
  *   borrow GFN N PAGE    only attempt N, and only with a page that is absent
  *   borrow grant DOMID   grant a page of RAM as reference 20
+ *   borrow scatter GFN   leave Xen with a page table for each 2 MiB of the GiB at GFN, and a page of RAM in its last page
  */
 #include "ring0.h"
 
@@ -573,6 +574,24 @@ static const struct {
     { "code in it that is intercepted", code_cpuid, 0 },
 };
 
+/* A page of RAM is moved about; the tables that it needed stay. */
+static int scatter(unsigned long gfn)
+{
+    unsigned long at = SPARE_GFN + 32;
+
+    for (unsigned i = 0; i <= 512; i++) {
+        unsigned long next = gfn + 512 * i - (i == 512);
+        long rc = add(XENMAPSPACE_gmfn, at, next);
+
+        if (rc) {
+            print("%lx to %lx: %ld\n", at, next, rc);
+            return 1;
+        }
+        at = next;
+    }
+    return 0;
+}
+
 /* Is the page as it was? */
 static bool whole(unsigned long gfn, unsigned page)
 {
@@ -595,6 +614,8 @@ int borrow(int argc, char **argv)
         set_grant(20, number(argv[2]), SPARE_GFN + 8, GTF_permit_access);
         return 0;
     }
+    if (argc == 3 && !strcmp(argv[1], "scatter"))
+        return scatter(number(argv[2]));
     if (argc == 4) {
         unsigned i = number(argv[2]), page = number(argv[3]);
         long got = i < ARRAY_SIZE(attempts) ? attempt(attempts[i].fn, number(argv[1]) + page) : 0;

@@ -9,6 +9,7 @@
  *   ends DOMID GFN OTHER      its own lease to DOMID, and what is OTHER's, to whom it does not lend
  *   pace DOMID GFN N CYCLES   N leases, and revokes for that many cycles; prints how many, and the cycles of the third longest
  *   batch DOMID GFN FRAME     512 of its frames from FRAME on, whatever they are; then a call that is 5 pages into one of 16
+ *   again DOMID GFN FRAME CYCLES  lends that frame as 512 pages, over and over for so many cycles, with EPERM now and then
  */
 #include "ring0.h"
 
@@ -296,5 +297,27 @@ int batch(int argc, char **argv)
     check(q.installed - left, 11, "and only from there");
     i.done = 16;
     check(lend_op(domid, LEND_INSTALL, &i, sizeof(i)), -EINVAL, "one that has all of them behind it");
+    return result();
+}
+
+int again(int argc, char **argv)
+{
+    unsigned domid = argc > 1 ? number(argv[1]) : 0;
+    uint64_t gfn = argc > 2 ? number(argv[2]) : 0, frame = argc > 3 ? number(argv[3]) : 0, start = cycles();
+    uint64_t window = argc > 4 ? number(argv[4]) : 0, lent = 0, refused = 0;
+    struct lend_create c = own_lease(domid, gfn, 512);
+    static uint64_t frames[512];
+
+    for (unsigned n = 0; n < 512; n++)
+        frames[n] = frame;
+    while (cycles() - start < window) {
+        long rc = lend_install(domid, c.id, 0, c.generation, frames, 512);
+
+        lent += !rc;
+        refused += rc == -EPERM;
+        if (rc && rc != -EPERM)
+            check(rc, 0, "lent again");
+    }
+    print("lent %lu refused %lu\n", lent, refused);
     return result();
 }

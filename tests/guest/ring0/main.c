@@ -223,7 +223,8 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     { "borrow", borrow }, { "state", state }, { "lend", lend }, { "bystand", bystand }, { "super", super },
-    { "hammer", hammer }, { "touch", touch }, { "ends", ends }, { "pace", pace }, { "batch", batch }, { "crash", crash },
+    { "hammer", hammer }, { "touch", touch }, { "ends", ends }, { "pace", pace }, { "batch", batch },
+    { "crash", crash }, { "again", again },
 };
 
 static int command(char *line)

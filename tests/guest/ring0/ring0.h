@@ -84,6 +84,7 @@ int super(int argc, char **argv);
 int ends(int argc, char **argv);
 int pace(int argc, char **argv);
 int batch(int argc, char **argv);
+int again(int argc, char **argv);
 int hammer(int argc, char **argv);
 int touch(int argc, char **argv);
 int crash(int argc, char **argv);

@@ -5,6 +5,10 @@
  *   lend_review DOMID GFN iomem     frames of MMIO lose the permission that they were lent by; TAP
  *   lend_review DOMID GFN write     pages of 2 MiB become writable one by one; TAP
  *   lend_review DOMID GFN pod       populate-on-demand while there is a lease; TAP
+ *   lend_review DOMID GFN mmio D    domain D gets a frame of MMIO, at LENDER_MMIO
+ *   lend_review DOMID GFN race D N  while D lends that, N times it loses and gets back its permission; prints how often something
+ *                                   stayed with DOMID that D has no permission for, and how often something was there before
+ *   lend_review DOMID GFN end N     N times a lease of 16 pages ends; prints the least time that took, in us
  *   lend_review DOMID GFN dirty N   N times the dirty bitmap of 512 MiB, and how long that takes in us
  */
 #define _GNU_SOURCE
@@ -89,6 +93,43 @@ static void pod(void)
     ok(!xc_domain_setmaxmem(xch, domid, 1 << 20) && !xc_domain_populate_physmap_exact(xch, domid, 1, 0, 0, &at), "memory at once");
 }
 
+/* What nobody uses: as above, from the other end. */
+#define MMIO        0xbf
+#define LENDER_MMIO 0xfd000
+
+static void mmio(unsigned lender)
+{
+    if (xc_domain_iomem_permission(xch, lender, MMIO, 1, 1) || xc_domain_memory_mapping(xch, lender, LENDER_MMIO, MMIO, 1, 1))
+        die("MMIO for the lender");
+}
+
+static uint64_t lent_now(void)
+{
+    struct lend_query q = {};
+
+    if (lend_op(domid, LEND_QUERY, &q, sizeof(q)))
+        die("query");
+    return q.installed;
+}
+
+static void race(unsigned lender, unsigned times)
+{
+    unsigned stayed = 0, there = 0;
+
+    for (unsigned n = 0; n < times; n++) {
+        if (xc_domain_iomem_permission(xch, lender, MMIO, 1, 1))
+            die("permission");
+        usleep(5000 + n % 16 * 500);
+        there += lent_now() > 0;
+        if (xc_domain_iomem_permission(xch, lender, MMIO, 1, 0))
+            die("no permission");
+        /* For what was under way to be done. */
+        usleep(20000);
+        stayed += lent_now() > 0;
+    }
+    printf("%u of %u\n", stayed, there);
+}
+
 static double now(void)
 {
     struct timespec t;
@@ -117,15 +158,45 @@ static void dirty(unsigned times)
     xendevicemodel_track_dirty_vram(dmod, domid, 0, 0, map);
 }
 
+static void end(unsigned times)
+{
+    double least = 1e9, start, took;
+
+    for (unsigned i = 0; i < times; i++) {
+        lease = (struct lend_create){ gfn, 16, ioserv, 0, LEND_WB };
+        if (lend_create(domid, &lease))
+            die("a lease");
+        start = now();
+        if (lend_destroy(domid, lease.id))
+            die("its end");
+        took = now() - start;
+        least = took < least ? took : least;
+    }
+    printf("%.0f\n", least);
+}
+
 int main(int argc, char **argv)
 {
     arguments(argc, argv);
     if (argc < 4)
         return 2;
+    if (argc > 4 && (!strcmp(argv[3], "mmio") || !strcmp(argv[3], "race"))) {
+        xch = xc_interface_open(NULL, NULL, 0);
+        if (argc > 5)
+            race(strtoul(argv[4], NULL, 0), strtoul(argv[5], NULL, 0));
+        else
+            mmio(strtoul(argv[4], NULL, 0));
+        return 0;
+    }
     know_frames();
     make_server();
     if (!strcmp(argv[3], "dirty")) {
         dirty(argc > 4 ? strtoul(argv[4], NULL, 0) : 1);
+        drop_server();
+        return 0;
+    }
+    if (!strcmp(argv[3], "end")) {
+        end(argc > 4 ? strtoul(argv[4], NULL, 0) : 1);
         drop_server();
         return 0;
     }
