@@ -144,6 +144,16 @@ def test_x12_interrupt_on_lost_stack():
     no_kernel_complaints()
 
 
+@limit(60)
+def test_x12_exception_on_lost_stack():
+    """X12: an exception whose stack is gone is a machine check, not a double fault."""
+    with Ring0() as guest, Server(guest.domid) as server:
+        server.do("lease memfd 64")
+        server.do("truncate 32")
+        guest.tap(f"state exception {GFN + 40:#x}")
+    no_kernel_complaints()
+
+
 @limit(90)
 def test_x16_debug_key():
     """X16: the debug key prints each lease, with the lock free in between (a note says how long revokes took meanwhile)."""

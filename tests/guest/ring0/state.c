@@ -11,6 +11,7 @@
  *   state code GFN        code in the page is executed
  *   state mtrr GFN        the MTRRs are switched, and back
  *   state interrupt GFN   an interrupt arrives while the stack is a page that cannot be had
+ *   state exception GFN   exceptions are raised on such a stack
  */
 #include "ring0.h"
 
@@ -146,6 +147,21 @@ static long interrupted(unsigned long stack)
     return interrupts;
 }
 
+/* General protection, and a page fault: to the CPU two kinds of exception. */
+static long general(unsigned long stack)
+{
+    asm volatile("mov %%rsp, %%rbx\n\t mov %0, %%rsp\n\t mov (%1), %%rax\n\t mov %%rbx, %%rsp"
+                 :: "r" (stack), "r" (1UL << 63) : "rax", "rbx", "memory");
+    return 0;
+}
+
+static long page_fault(unsigned long stack)
+{
+    asm volatile("mov %%rsp, %%rbx\n\t mov %0, %%rsp\n\t mov (%1), %%rax\n\t mov %%rbx, %%rsp"
+                 :: "r" (stack), "r" (FAR) : "rax", "rbx", "memory");
+    return 0;
+}
+
 /* The machine check has a stack of its own, by a task state of our own. */
 static void prepare_interrupt(void)
 {
@@ -212,6 +228,17 @@ int state(int argc, char **argv)
         asm volatile("sti\n\t nop\n\t nop\n\t cli" ::: "memory");
         bad += judge("nor after", interrupts, 2);
         bad += judge("and others arrive", attempt(interrupted, (unsigned long)(good + 512)), 3);
+        print("1..%u\n", count);
+    } else if (!strcmp(argv[1], "exception")) {
+        static uint64_t good[512];
+
+        prepare_interrupt();
+        bad += judge("general protection on a good stack", attempt(general, (unsigned long)(good + 512)), -1013);
+        bad += judge("on one that is gone", attempt(general, (gfn + 1) << 12), -1018);
+        wrmsr(0x17a, 0);
+        bad += judge("a page fault on a good stack", attempt(page_fault, (unsigned long)(good + 512)), -1014);
+        bad += judge("on one that is gone", attempt(page_fault, (gfn + 1) << 12), -1018);
+        wrmsr(0x17a, 0);
         print("1..%u\n", count);
     } else if (!strcmp(argv[1], "mtrr")) {
         uint64_t old = rdmsr(0x2ff);
