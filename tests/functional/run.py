@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import struct
 import sys
@@ -390,7 +391,7 @@ def shell(lane, options):
 
 def shown(name, case=None):
     """test_module.test_name (or ept_module.test_name, ...) as module.name, and the case"""
-    return ".".join(part.removeprefix("test_").removeprefix("ept_").removeprefix("differential_").removeprefix("flask_") for part in name.split(".")) + (f".{case}" if case else "")
+    return re.sub(r"\b(test|ept|differential|flask)_", "", name) + (f".{case}" if case else "")
 
 
 def matches(name, patterns):
