@@ -17,100 +17,23 @@
  *   [8] rounds done, written by the guest
  * A page is: word 0 generation, word 1 its page number, both written by dom0; word 2 a counter written by the guest.
  */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "ivshmem.h"
 
 #define PAGE 4096UL
-#define PCI "/sys/bus/pci/devices"
 
 static volatile unsigned char *bar;
 static size_t size;
-
-static void die(const char *what)
-{
-    fprintf(stderr, "bar: %s: %s\n", what, strerror(errno));
-    exit(2);
-}
 
 static unsigned long number(const char *text)
 {
     char *end;
     unsigned long value = strtoul(text, &end, 0);
 
-    if (*end || end == text) {
-        fprintf(stderr, "bar: '%s' is no number\n", text);
-        exit(2);
-    }
+    if (*end || end == text)
+        errx(2, "'%s' is no number", text);
     return value;
-}
-
-static unsigned long sysfs(const char *device, const char *name)
-{
-    char path[300], text[32] = "";
-    FILE *f;
-
-    snprintf(path, sizeof(path), PCI "/%s/%s", device, name);
-    f = fopen(path, "r");
-    if (!f || !fgets(text, sizeof(text), f))
-        die(path);
-    fclose(f);
-    return strtoul(text, NULL, 0);
-}
-
-static int write_enable(const char *device)
-{
-    char path[300];
-    FILE *f;
-
-    snprintf(path, sizeof(path), PCI "/%s/enable", device);
-    f = fopen(path, "w");
-    if (!f)
-        return -1;
-    fputs("1", f);
-    return fclose(f);
-}
-
-static void map(int wanted)
-{
-    struct dirent **list;
-    struct stat st;
-    char path[300];
-    int count = scandir(PCI, &list, NULL, alphasort), fd, i;
-
-    if (count < 0)
-        die(PCI);
-    for (i = 0; i < count; i++) {
-        const char *device = list[i]->d_name;
-
-        if (device[0] == '.' || sysfs(device, "vendor") != 0x1af4 || sysfs(device, "device") != 0x1110 || wanted--)
-            continue;
-        if (sysfs(device, "enable") == 0 && write_enable(device))
-            die("enable");
-        snprintf(path, sizeof(path), PCI "/%s/resource2_wc", device);
-        fd = open(path, O_RDWR);
-        if (fd < 0) {
-            snprintf(path, sizeof(path), PCI "/%s/resource2", device);
-            fd = open(path, O_RDWR);
-        }
-        if (fd < 0 || fstat(fd, &st))
-            die(path);
-        size = st.st_size;
-        bar = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (bar == MAP_FAILED)
-            die("mmap");
-        return;
-    }
-    fprintf(stderr, "bar: no such ivshmem device\n");
-    exit(2);
 }
 
 static uint64_t now_ns(void)
@@ -125,10 +48,8 @@ static void range(char **argv, size_t *offset, size_t *length)
 {
     *offset = argv[0] ? number(argv[0]) : 0;
     *length = argv[0] && argv[1] ? number(argv[1]) : size - *offset;
-    if (*offset > size || *length > size - *offset) {
-        fprintf(stderr, "bar: beyond the end (%zu)\n", size);
-        exit(2);
-    }
+    if (*offset > size || *length > size - *offset)
+        errx(2, "beyond the end (%zu)", size);
 }
 
 /* Through a buffer of ours, so that user space does the reading. */
@@ -146,12 +67,12 @@ static void cat(size_t offset, size_t length)
             for (i = 0; i < n / 8; i++)
                 buffer[i] = *(volatile uint64_t *)(bar + offset + i * 8);
         if (fwrite(buffer, 1, n, stdout) != n)
-            die("stdout");
+            err(2, "stdout");
         offset += n;
         length -= n;
     }
     if (fflush(stdout))
-        die("stdout");
+        err(2, "stdout");
 }
 
 static void pass(unsigned long count)
@@ -175,7 +96,7 @@ static int hammer(unsigned long seconds, size_t pages)
     uint64_t zero = 0, stale = 0, lost = 0, foreign = 0, epoch = control[2];
 
     if (!last)
-        die("calloc");
+        err(2, "calloc");
     for (i = 1; i < pages; i++)
         last[i] = *(volatile uint64_t *)(bar + i * PAGE + 16);
     while (!control[3] && now_ns() < end) {
@@ -229,6 +150,7 @@ int main(int argc, char **argv)
 {
     const char *command;
     size_t offset, length, i;
+    uint64_t address;
     int device = 0;
 
     argv++, argc--;
@@ -242,7 +164,7 @@ int main(int argc, char **argv)
     }
     command = argv[0];
     argv++, argc--;
-    map(device);
+    bar = ivshmem_map(device, &size, &address);
     if (!strcmp(command, "size")) {
         printf("%zu\n", size);
     } else if (!strcmp(command, "cat")) {

@@ -7,23 +7,17 @@
  *   insn time NAME BYTES     how long one rep movsb, rep stosb or rep stosq of so many bytes takes, or as many stores of one byte
  *
  * Says of each "same" (registers and memory as on memory of its own), "dropped" (registers the same, the memory as before),
- * "differs", the name of a signal, or "none" (the processor does not have it).
+ * "differs", the name of the exception that ended it, or "none" (the processor does not have it).
  */
+#define _GNU_SOURCE
 #include <cpuid.h>
-#include <dirent.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
+#include <ucontext.h>
 
-#define PCI "/sys/bus/pci/devices"
+#include "ivshmem.h"
+
 #define SLOT 8192
 #define CODE 512                /* where each slot has code: mov $0x1234, %eax; ret */
 
@@ -227,47 +221,6 @@ static const struct {
 };
 #define OPS (sizeof(ops) / sizeof(*ops))
 
-static void die(const char *what)
-{
-    perror(what);
-    exit(2);
-}
-
-static void map(void)
-{
-    DIR *dir = opendir(PCI);
-    struct dirent *e;
-
-    while (dir && (e = readdir(dir))) {
-        char path[300];
-        uint32_t id = 0;
-        uint64_t address;
-        uint16_t command = 2;
-        struct stat st;
-        int fd;
-
-        snprintf(path, sizeof(path), PCI "/%s/config", e->d_name);
-        fd = e->d_name[0] == '.' ? -1 : open(path, O_RDWR);
-        if (fd < 0 || pread(fd, &id, 4, 0) != 4 || id != 0x11101af4)
-            continue;
-        if (pwrite(fd, &command, 2, 4) != 2 || pread(fd, &address, 8, 0x18) != 8)
-            die(path);
-        snprintf(path, sizeof(path), PCI "/%s/resource2", e->d_name);
-        fd = open(path, O_RDWR);
-        if (fd < 0 || fstat(fd, &st))
-            die(path);
-        size = st.st_size;
-        bar = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (bar == MAP_FAILED)
-            die("mmap");
-        fd = open("/dev/mem", O_RDWR | O_SYNC);
-        code = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, address & ~15ULL);
-        return;
-    }
-    fprintf(stderr, "insn: no ivshmem device\n");
-    exit(2);
-}
-
 /* What each slot has in the beginning; dom0 writes the same into the file. */
 static void words(uint8_t *slot, size_t offset)
 {
@@ -290,19 +243,31 @@ static void words(uint8_t *slot, size_t offset)
 
 static void caught(int sig, siginfo_t *info, void *context)
 {
-    (void)context;
+    (void)sig;
     (void)info;
-    siglongjmp(env, sig);
+    /* 0 would be taken for 1 */
+    siglongjmp(env, 1 + ((ucontext_t *)context)->uc_mcontext.gregs[REG_TRAPNO]);
 }
 
-static int attempt(op *run, uint8_t *slot, uint64_t *o)
+/* What it was ended by, NULL if by nothing. */
+static const char *attempt(op *run, uint8_t *slot, uint64_t *o)
 {
-    int sig = sigsetjmp(env, 1);
+    static char number[16];
+    int trap = sigsetjmp(env, 1) - 1;
 
-    if (!sig)
+    if (trap < 0)
         run(slot, o);
     asm volatile("cld; fninit; ldmxcsr %0" : : "m"((uint32_t){ 0x1f80 }));
-    return sig;
+    switch (trap) {
+    case -1: return NULL;
+    case 6: return "#UD";
+    case 13: return "#GP";
+    case 14: return "#PF";
+    case 17: return "#AC";
+    case 18: return "#MC";
+    }
+    snprintf(number, sizeof(number), "#%d", trap);
+    return number;
 }
 
 static int have(int flags)
@@ -333,7 +298,7 @@ static const char *judge(size_t n, size_t offset)
 {
     static uint8_t before[SLOT], there[SLOT];
     static uint64_t expected[512], registers[512];
-    int sig;
+    const char *end;
 
     if (!have(ops[n].flags) || (ops[n].op == op_exec && code == MAP_FAILED))
         return "none";
@@ -341,18 +306,11 @@ static const char *judge(size_t n, size_t offset)
     memset(registers, 0, sizeof(registers));
     words(before, offset);
     words(other, offset);
-    if (attempt(ops[n].op, other, expected)) {
+    if (attempt(ops[n].op, other, expected))
         return "broken";
-    }
-    sig = attempt(ops[n].op, bar + offset, registers);
-    switch (sig) {
-    case 0: break;
-    case SIGSEGV: return "SIGSEGV";
-    case SIGBUS: return "SIGBUS";
-    case SIGILL: return "SIGILL";
-    case SIGTRAP: return "SIGTRAP";
-    default: return "signal";
-    }
+    end = attempt(ops[n].op, bar + offset, registers);
+    if (end)
+        return end;
     string("movsq", there, bar + offset, SLOT / 8, registers + 500);
     registers[500] = registers[501] = 0;
     forgive(ops[n].name, before, other);
@@ -395,6 +353,7 @@ int main(int argc, char **argv)
     static uint8_t alternate[65536];
     stack_t stack = { .ss_sp = alternate, .ss_size = sizeof(alternate) };
     struct sigaction action = { .sa_sigaction = caught, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    uint64_t address;
     size_t offset;
 
     if (argc == 2 && !strcmp(argv[1], "list")) {
@@ -406,7 +365,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: insn list | run SLOT NAME... | time NAME BYTES\n");
         return 2;
     }
-    map();
+    bar = ivshmem_map(0, &size, &address);
+    code = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, open("/dev/mem", O_RDWR | O_SYNC), address);
     if (!strcmp(argv[1], "time"))
         return measure(argv[2], strtoul(argv[3], NULL, 0));
     mprotect(other, sizeof(other), PROT_READ | PROT_WRITE | PROT_EXEC);
@@ -422,10 +382,8 @@ int main(int argc, char **argv)
 
         for (n = 0; n < OPS && strcmp(ops[n].name, argv[i]); n++)
             ;
-        if (n == OPS || offset + SLOT > size) {
-            fprintf(stderr, "insn: no '%s', or no room for it\n", argv[i]);
-            return 2;
-        }
+        if (n == OPS || offset + SLOT > size)
+            errx(2, "no '%s', or no room for it", argv[i]);
         printf("%s %s\n", argv[i], judge(n, offset));
         fflush(stdout);
     }

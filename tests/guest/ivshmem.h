@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The shared BAR of an ivshmem device, for the programs that touch it. */
+#ifndef IVSHMEM_H
+#define IVSHMEM_H
+
+#include <dirent.h>
+#include <err.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PCI "/sys/bus/pci/devices"
+
+static void sysfs(const char *device, const char *name, char *text, int size)
+{
+    char path[300];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), PCI "/%s/%s", device, name);
+    fd = open(path, O_RDONLY);
+    n = fd < 0 ? -1 : read(fd, text, size - 1);
+    if (n < 0)
+        err(2, "%s", path);
+    text[n] = 0;
+    close(fd);
+}
+
+static unsigned long sysfs_number(const char *device, const char *name)
+{
+    char text[32];
+
+    sysfs(device, name, text, sizeof(text));
+    return strtoul(text, NULL, 0);
+}
+
+static int enable(const char *device)
+{
+    char path[300];
+    FILE *f;
+
+    snprintf(path, sizeof(path), PCI "/%s/enable", device);
+    f = fopen(path, "w");
+    if (!f)
+        return -1;
+    fputs("1", f);
+    return fclose(f);
+}
+
+/* That of the wanted-th device (from 0 on), mapped; its size, and its physical address. The device is enabled. */
+static void *ivshmem_map(int wanted, size_t *size, uint64_t *address)
+{
+    struct dirent **list;
+    struct stat st;
+    int count = scandir(PCI, &list, NULL, alphasort), fd, i;
+
+    if (count < 0)
+        err(2, PCI);
+    for (i = 0; i < count; i++) {
+        const char *device = list[i]->d_name;
+        char path[300], lines[1000];
+        void *bar;
+
+        if (device[0] == '.' || sysfs_number(device, "vendor") != 0x1af4 || sysfs_number(device, "device") != 0x1110 || wanted--)
+            continue;
+        if (sysfs_number(device, "enable") == 0 && enable(device))
+            err(2, "enable");
+        /* a line for each BAR: first and last address, and flags; the shared one is the third */
+        sysfs(device, "resource", lines, sizeof(lines));
+        if (sscanf(lines, "%*s %*s %*s %*s %*s %*s %lx", address) != 1)
+            errx(2, "no address in '%s'", lines);
+        snprintf(path, sizeof(path), PCI "/%s/resource2_wc", device);
+        fd = open(path, O_RDWR);
+        if (fd < 0) {
+            snprintf(path, sizeof(path), PCI "/%s/resource2", device);
+            fd = open(path, O_RDWR);
+        }
+        if (fd < 0 || fstat(fd, &st))
+            err(2, "%s", path);
+        *size = st.st_size;
+        bar = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (bar == MAP_FAILED)
+            err(2, "mmap");
+        return bar;
+    }
+    errx(2, "no such ivshmem device");
+}
+
+#endif
