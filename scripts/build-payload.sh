@@ -17,7 +17,7 @@ ln -s ../qemu/share "$tree/share/qemu"
 cp "$GUEST_DIR/vmlinuz" "$GUEST_DIR/initrd.gz" "$GUEST_DIR/initrd-pmem.gz" "$GUEST_DIR/ring0" "$tree/guest/"
 for ko in "$MODULE_DIR"/*.ko; do [ ! -e "$ko" ] || cp "$ko" "$tree/"; done
 cp -r "$TOP/examples/." "$tree/examples/"
-cp "$TOP"/tests/functional/dom0/*.py "$tree/tests/"
+cp "$TOP"/tests/functional/dom0/*.py "$TOP/docs/instructions.md" "$tree/tests/"
 for source in "$TOP"/tests/functional/dom0/c/*.c; do
     [ -e "$source" ] || continue
     name=${source##*/}

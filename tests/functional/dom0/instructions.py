@@ -1,42 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each instruction does on a BAR: the guest's program `insn` compares it with the same on RAM."""
+"""What each instruction does on a BAR: the guest's program `insn` compares it with the same on RAM. What is expected is the table in
+docs/instructions.md, nothing else."""
 
 import os
+import re
 import struct
 
-from lendlab import DATA
+from lendlab import DATA, LEND
 
 SLOT, SIZE = 8192, 1 << 20
-KINDS = "lent", "absent", "readonly", "off"
-
-# One line for those that end alike: instructions, then what comes of them in each kind of region. "-": not tried, since it reads what
-# it has written. A signal: Xen's emulator does not know the instruction with memory that is a device's, and the process gets it.
-TABLE = """
-load8 load16 load32 load64 load_odd load_cross bt bsf movaps_load movups_load_cross paddd          same same same same
-avx_load fld80 fild ldmxcsr fxrstor cmpxchg_not cmpxchg16b_not pop                                 same same same same
-movsb_from movsq_from movsb_from_back lodsb scasb cmpsb                                            same same same same
-store8 store16 store32 store64 store_odd store_cross add not shl bts                               same same dropped same
-lock_add lock_add_cross lock_bts lock_xadd xchg cmpxchg cmpxchg8b cmpxchg16b                       same same dropped same
-movaps_store movups_store movups_store_cross movhps_store movnti movntdq maskmovdqu                same same dropped same
-avx_store avx_store_cross fstp80 fstp80_cross fst64 fnstcw stmxcsr fxsave fxsave_cross             same same dropped same
-movsb movsb_cross movsb_back movsq movsq_cross movsq_back movsb_within                             same same dropped same
-stosb stosb_cross stosq stosq_back push pop_there pushf call enter                                 same same dropped same
-movsb_overlap push_pop call_ret enter_leave                                                        same same - same
-exec                                                                                               same same same SIGSEGV
-fldenv                                                                                             same same same SIGSEGV
-fnstenv fnsave                                                                                     same same SIGSEGV SIGSEGV
-xrstor                                                                                             same same same SIGILL
-xsave                                                                                              same same SIGILL SIGILL
-"""
+KINDS = "lent", "absent", "readonly", "off", "kvm_lent", "kvm_absent", "kvm_readonly"    # the columns
 
 
-def expected(kind):
-    """{instruction: result}"""
+def read_table():
+    """{instruction: {kind: result}}"""
     found = {}
-    for line in TABLE.split("\n"):
-        words = line.split()
-        found.update(dict.fromkeys(words[:-4], words[-4:][KINDS.index(kind)]) if words else {})
+    with open(f"{LEND}/tests/instructions.md", encoding="utf-8") as page:
+        for line in page:
+            if not line.startswith("| `"):
+                continue
+            names, *results = [cell.strip() for cell in line.strip().strip("|").split("|")]
+            assert len(results) == len(KINDS), line
+            for name in re.findall(r"`(\w+)`", names):
+                assert name not in found, f"{name} is in the table twice"
+                found[name] = dict(zip(KINDS, results))
     return found
+
+
+TABLE = read_table()
 
 
 def contents():
@@ -68,30 +59,31 @@ def new_file(name):
     return path
 
 
-def names(kind):
-    return [name for name, result in expected(kind).items() if result != "-"]
+def unchanged(path):
+    with open(path, "rb") as file:
+        return file.read() == contents()
 
 
 def results(guest, kind, before=None):
-    """{instruction: result}; before(guest) is done before each, if given."""
-    every = names(kind)
+    """{instruction: result}; before() is called before each, if given."""
     told = set(word.split()[0] for word in guest.must("insn list").splitlines())
-    assert told == set(expected(kind)), f"not in both tables: {told ^ set(expected(kind))}"
+    assert told == set(TABLE), f"not in both, program and table: {told ^ set(TABLE)}"
+    every = [name for name in TABLE if TABLE[name][kind] != "-"]
     found = {}
     # a console line has at most 4096 bytes, half of which are plenty
     step = 1 if before else 30
     for start in range(0, len(every), step):
         if before:
-            before(guest)
+            before()
         text = guest.must(f"insn run {start} {' '.join(every[start:start + step])}", timeout=120)
         found.update(line.split() for line in text.splitlines())
+    assert list(found) == every, f"no word on {set(every) ^ set(found)}"
     return found
 
 
 def differences(kind, found):
-    """Those that are not as in the table; an instruction that the processor does not have counts for nothing."""
-    return [f"{kind}: {name} {found.get(name)}, not {result}" for name, result in expected(kind).items()
-            if result != "-" and found.get(name) not in (result, "none")]
+    """What is not as in the table."""
+    return [f"{name} {result}, not {TABLE[name][kind]}" for name, result in found.items() if result != TABLE[name][kind]]
 
 
 def microseconds(guest, what, length):
