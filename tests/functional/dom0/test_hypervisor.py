@@ -2,6 +2,8 @@
 """What Xen does, and how much of it: seen by its own counters and trace records. The guests are tests/guest/ring0."""
 
 import contextlib
+import ctypes
+import glob
 import os
 import signal
 import struct
@@ -11,6 +13,7 @@ import time
 from lendlab import limit, note, run, wait_for
 from lendvmm import GFN, Ring0, Server, no_kernel_complaints, program
 
+FAR = 0x4000000                     # 256 GiB
 TAG = 0x1e4d000000000000            # of a page that hammer expects
 TRACES = {0x10f020: "create", 0x10f021: "destroy", 0x10f022: "install", 0x10f023: "revoke", 0x10f024: "fault"}
 
@@ -117,4 +120,30 @@ def test_mem_lend():
     """tools/tests/mem-lend of the series for Xen."""
     text = run(program("test-mem-lend"))
     assert "Created d" in text and "Skip" not in text and "Fail" not in text, text
+    no_kernel_complaints()
+
+
+def nr_gpfns(domid):
+    """What Xen's tools take for the end of the guest's memory."""
+    tools = ctypes.CDLL(glob.glob("/usr/lib/x86_64-linux-gnu/libxenctrl.so.4*")[0], use_errno=True)
+    tools.xc_interface_open.restype = ctypes.c_void_p
+    handle, found = ctypes.c_void_p(tools.xc_interface_open(None, None, 0)), ctypes.c_ulong()
+    assert handle and not tools.xc_domain_nr_gpfns(handle, domid, ctypes.byref(found)), os.strerror(ctypes.get_errno())
+    tools.xc_interface_close(handle)
+    return found.value
+
+
+@limit(60)
+def test_maximum_gpfn():
+    """The tools go through all of a guest's memory for a core dump, and to save it. What it borrows far above does not make that longer."""
+    with Ring0() as guest:
+        before = nr_gpfns(guest.domid)
+        with Server(guest.domid, FAR) as server:
+            server.do("lease memfd 64")
+            server.do("prefault 0 64")
+            assert server.stats()["installed"] == 64
+            assert nr_gpfns(guest.domid) == before
+            server.do("unlease")
+        assert nr_gpfns(guest.domid) == before
+        note(f"{before} pages")
     no_kernel_complaints()
