@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lend driver's calls, tried from dom0 on the frames of a guest that never runs."""
 
+import os
+import re
+import subprocess
+
 from lendlab import LEND, limit, run
-from lendvmm import GFN, Bench, Paused, no_kernel_complaints, tap
+from lendvmm import GFN, Bench, Paused, judge, no_kernel_complaints, program, tap
+
+KSELFTESTS = 26                     # how many there are at least in linux/tools/testing/selftests/drivers/xen-lend
 
 
 def test_driver_bad_arguments():
@@ -15,6 +21,18 @@ def test_driver_bad_arguments():
 def test_driver_exercise():
     with Paused() as guest:
         tap("lend_exercise", guest.domid, 120)
+    no_kernel_complaints()
+
+
+def test_driver_kselftest():
+    """The test that goes into Linux' tree: all of it passes, and nothing is skipped."""
+    with Paused() as guest:
+        done = subprocess.run([program("xen_lend_test")], env={**os.environ, "XEN_LEND_DOMID": str(guest.domid), "XEN_LEND_GFN": hex(GFN)},
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    results = judge(done.returncode, done.stdout.replace("\n# ", "\n#"))
+    plan = int(re.search(r"^1\.\.(\d+)$", done.stdout, re.M)[1])
+    assert plan >= KSELFTESTS and len(results) == plan, f"{len(results)} results of {plan}"
+    assert not [line for line in results if "# SKIP" in line], "nothing is skipped with a guest at hand"
     no_kernel_complaints()
 
 

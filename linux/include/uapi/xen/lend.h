@@ -3,7 +3,8 @@
  * /dev/xen/lend: lend pageable memory of this domain to a Xen guest.
  *
  * The words (lease, install, revoke, absent, resolve; lender, borrower), the
- * life cycle and the errors are explained in docs/abi.md.
+ * life cycle and the errors are explained in
+ * Documentation/userspace-api/xen-lend.rst.
  *
  * One open file serves one borrower.  XEN_LEND_IOC_BIND names the borrower
  * and needs CAP_SYS_ADMIN; every other call works on a bound file without
@@ -177,6 +178,7 @@ struct xen_lend_unlease {
  *		past the end of the file, or not to be read from disk; EACCES;
  *		EHWPOISON; EPERM: not the lender's to lend; ESRCH: the process that
  *		leased is gone, and its address space with it), else 0
+ * @pad:	0
  *
  * Sleeps for as long as the backing needs (disk, FUSE, swap).  A signal may
  * end it with EINTR: call again.  Any number of threads may resolve on one
