@@ -29,6 +29,7 @@
 #include "qemu/event_notifier.h"
 #include "qemu/main-loop.h"
 #include "qemu/thread.h"
+#include "qemu/units.h"
 #include "qapi/error.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
@@ -93,6 +94,48 @@ static Guarded *find_guarded(uintptr_t addr)
 #define MADV_POPULATE_WRITE 23
 #endif
 
+/* QEMU is about to end by the signal.  For a signal handler. */
+static void say_not_replaced(void)
+{
+    static const char text[] = "xen: what is behind lent memory is gone, a"
+        " device accessed it, and zeros cannot be mapped in its place\n";
+    ssize_t done = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+    (void)done;
+}
+
+/*
+ * Map zeros over the page.  Of a mapping of huge pages (hugetlbfs, device DAX)
+ * only whole ones can be replaced, and they come and go as a whole.
+ * Called with page_lock held.
+ */
+static bool put_zeros(Guarded *g, uintptr_t addr, int prot)
+{
+    const size_t units[] = { g->page_size, 2 * MiB, 1 * GiB };
+    int i;
+
+    for (i = 0; i < ARRAY_SIZE(units); i++) {
+        uintptr_t start = addr & ~(units[i] - 1);
+        unsigned long nr = units[i] / g->page_size;
+
+        if (units[i] < g->page_size || start < g->host ||
+            start - g->host + units[i] > g->len) {
+            continue;
+        }
+        if (mmap((void *)start, units[i], prot,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+            (void *)start) {
+            bitmap_set(g->pages, (start - g->host) / g->page_size, nr);
+            qatomic_add(&g->replaced, nr);
+            return true;
+        }
+        if (errno != EINVAL) {
+            break;
+        }
+    }
+    return false;
+}
+
 /*
  * Make the page accessible, with zeros if need be.  Called with page_lock held,
  * and only with calls that a signal handler may make.
@@ -118,12 +161,10 @@ static bool replace_page_locked(Guarded *g, uintptr_t addr, bool refused,
             return false;
         }
     } else {
-        if (mmap(page, g->page_size, prot,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page) {
+        if (!put_zeros(g, addr, prot)) {
+            say_not_replaced();
             return false;
         }
-        set_bit(nr, g->pages);
-        qatomic_inc(&g->replaced);
     }
     if (write) {
         qatomic_set(&g->damaged, true);
@@ -162,21 +203,29 @@ static bool replace_page(uintptr_t addr, bool refused, bool write)
     return done;
 }
 
+/* An access to memory that broke.  QEMU's handler for that asserts it is KVM. */
+static bool is_broken_memory(const siginfo_t *info)
+{
+#ifdef BUS_MCEERR_AR
+    return info->si_signo == SIGBUS && info->si_code == BUS_MCEERR_AR;
+#else
+    return false;
+#endif
+}
+
 /* The access that failed is in what the thread is copying. */
 static bool is_copying(const siginfo_t *info)
 {
     uintptr_t addr = (uintptr_t)info->si_addr;
     Guard *g = guard;
 
-#ifdef BUS_MCEERR_AR
     /* The kernel names the page, which may begin before what is copied. */
-    if (g && info->si_signo == SIGBUS && info->si_code == BUS_MCEERR_AR) {
+    if (g && is_broken_memory(info)) {
         uintptr_t size = (uintptr_t)1 << info->si_addr_lsb;
 
         addr &= ~(size - 1);
         return addr < g->host + g->len && g->host < addr + size;
     }
-#endif
     return g && addr - g->host < g->len;
 }
 
@@ -201,8 +250,10 @@ static void handle_fault(int sig, siginfo_t *info, void *context)
         }
     }
 
-    /* Not ours: as if this handler did not exist. */
-    if (old->sa_flags & SA_SIGINFO) {
+    /* Not ours: as if this handler did not exist.  But KVM's is for KVM. */
+    if (is_broken_memory(info)) {
+        signal(sig, SIG_DFL);
+    } else if (old->sa_flags & SA_SIGINFO) {
         old->sa_sigaction(sig, info, context);
     } else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
         old->sa_handler(sig);
@@ -258,7 +309,10 @@ static void install_handlers(void)
     sigaction(SIGSEGV, &action, &old_action[SIGSEGV]);
 }
 
-/* QEMU's main loop blocks the signal, which makes it a deadly one. */
+/*
+ * QEMU's main loop blocks the signal, which makes it a deadly one, and so do
+ * threads that were made before the command line was read.
+ */
 static void unblock_sigbus(void)
 {
     sigset_t set;
@@ -276,7 +330,12 @@ static bool __attribute__((noinline))
 guarded_copy(void *to, const void *from, size_t len, void *host)
 {
     Guard g = { .host = (uintptr_t)host, .len = len };
+    static __thread bool unblocked;
 
+    if (!unblocked) {
+        unblocked = true;
+        unblock_sigbus();
+    }
     if (sigsetjmp(g.env, 0)) {
         guard = NULL;
         /* Another handler may have stood in for ours, without SA_NODEFER. */
