@@ -9,6 +9,7 @@
 #include "qemu/osdep.h"
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
+#include "qemu/bitops.h"
 #include "qemu/units.h"
 #include "xen-vcpu.h"
 
@@ -68,6 +69,28 @@ static QDict *query(void)
 {
     return qtest_qmp_assert_success_ref(qts,
                                         "{ 'execute': 'query-xen-lend' }");
+}
+
+static bool is_populated(uint64_t gpa)
+{
+    uint64_t gfn = gpa / STANDIN_PAGE;
+    bool found = false;
+
+    standin_lock();
+    for (int i = 0; i < STANDIN_POPULATED; i++) {
+        found |= gfn - standin->populated[i].gfn < standin->populated[i].nr;
+    }
+    standin_unlock();
+    return found;
+}
+
+static int refusals(void)
+{
+    QDict *rsp = query();
+    int n = qlist_size(qdict_get_qlist(rsp, "refusals"));
+
+    qobject_unref(rsp);
+    return n;
 }
 
 static void test_plain(void)
@@ -511,6 +534,87 @@ static void test_type_mapped(void)
     standin_stop();
 }
 
+/* Something to come on top of a part. */
+typedef struct Cover {
+    const char *properties;
+    int leases;
+} Cover;
+
+static const Cover cover_io = {
+    "overlay-offset=0x4800,overlay-size=0x1000", 2
+};
+static const Cover cover_ram = {
+    "rival-offset=0x4000,rival-size=0x2000,rival-priority=1", 3
+};
+static const Cover cover_inside = {
+    "rival-offset=0x4000,rival-size=0x2000,rival-inside=on", 3
+};
+
+/* What the guest does to the rest while it comes and goes is not lost. */
+static void test_type_covered(const void *opaque)
+{
+    const Cover *cover = opaque;
+    uint64_t value;
+
+    start_testdev(cover->properties);
+    vcpu_write(0, BAR, 4);
+    for (int i = 0; i < 4; i++) {
+        standin_lock();
+        standin->watched = (BAR + (i & 2 ? 0xf000 : 0)) / STANDIN_PAGE;
+        standin_unlock();
+        qom_set("covered", i & 1 ? "true" : "false");
+        g_assert_cmpint(standin->lost, ==, 0);
+        g_assert_cmpint(standin_leases(), ==, i & 1 ? cover->leases : 1);
+        g_assert_cmpint(vcpu_read(0, BAR, &value), ==, TOUCH_FAULTED);
+        g_assert_cmpint(value, ==, 4);
+    }
+    standin->watched = 0;
+    standin_stop();
+}
+
+/* Memory of the guest's own, which Xen moves there, comes on top. */
+static void test_type_vram(void)
+{
+    const uint64_t low = 0xe0000000;    /* a 32-bit BAR */
+    uint64_t value;
+
+    start_plain("-device VGA,addr=6,vgamem_mb=16,romfile=");
+    pci_map_bar(DEVFN, 2, low);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert(!is_populated(low));
+    pci_map_bar(6 << 3, 0, low);
+    g_assert_cmpint(standin_leases(), ==, 0);
+    g_assert(is_populated(low));
+    pci_map_bar(DEVFN, 2, BAR);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(8));
+    stop_plain();
+}
+
+static uint64_t qom_get(const char *property)
+{
+    g_autofree char *text =
+        qtest_hmp(qts, "qom-get /machine/peripheral/dev %s", property);
+
+    return g_ascii_strtoull(text, NULL, 0);
+}
+
+/* Whoever asks what was written to (a frame buffer) hears: everything. */
+static void test_type_logged(void)
+{
+    start_testdev("kind=fd");
+    qom_set("logged", "true");
+    qom_get("dirty");
+    vcpu_write(0, BAR + 0x2000, 1);
+    g_assert_cmpint(qom_get("dirty"), ==, 16);
+    g_assert_cmpint(qom_get("dirty"), ==, 16);
+    qom_set("mapped", "false");
+    g_assert_cmpint(qom_get("dirty"), ==, 0);
+    qom_set("logged", "false");
+    standin_stop();
+}
+
 static bool prefaulted(void *opaque)
 {
     return standin->prefaulted == *(unsigned *)opaque;
@@ -751,6 +855,31 @@ static void test_lease_refused(const void *opaque)
     stop_plain();
 }
 
+static bool has_lease(void *opaque)
+{
+    return standin->leases[0].used;
+}
+
+/* What was refused is leased when that goes, without anything that changes. */
+static void test_lease_later(const void *opaque)
+{
+    uint64_t value;
+
+    standin_create();
+    standin->lease_error = GPOINTER_TO_INT(opaque);
+    start_plain("");
+    g_assert_cmpint(standin_leases(), ==, 0);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_EMULATED);
+    standin_lock();
+    standin->lease_error = 0;
+    standin_unlock();
+    standin_await("another attempt", has_lease, NULL);
+    g_assert_cmpint(refusals(), ==, 0);
+    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(8));
+    stop_plain();
+}
+
 /* More leases than Xen allows. */
 static void test_many(void)
 {
@@ -772,11 +901,14 @@ static void test_many(void)
     g_assert_cmpint(standin_leases(), ==, 64);
     g_assert_cmpint(vcpu_read(0, BAR + 0x10000000ull + 71 * 0x100000, &value),
                     ==, TOUCH_EMULATED);
-    /* One goes, and with the next change there is room for another. */
+    /* One goes, and there is room for another that was refused. */
+    g_assert_cmpint(refusals(), ==, 9);
     pci_decode(DEVFN, false);
-    g_assert_cmpint(standin_leases(), ==, 63);
+    g_assert_cmpint(standin_leases(), ==, 64);
+    g_assert_cmpint(refusals(), ==, 8);
     pci_decode(DEVFN, true);
     g_assert_cmpint(standin_leases(), ==, 64);
+    g_assert_cmpint(refusals(), ==, 9);
     stop_plain();
 }
 
@@ -870,6 +1002,72 @@ static void test_own_mapping(void)
     g_assert_cmphex(qtest_readq(qts, BAR + 0x9000), ==, ~0ull);
     g_assert_cmphex(qtest_readq(qts, BAR + 8), ==, word(8));
     stop_plain();
+}
+
+/* Of what is behind the memory, only 2 MiB at once can be mapped over. */
+static void test_own_huge(void)
+{
+    const uint64_t huge = 2 * MiB;
+
+    make_file();
+    g_assert(truncate(file, 2 * huge) == 0);
+    standin_create();
+    standin->mmap_unit = huge;
+    standin_start("-object memory-backend-file,id=mem,share=on,mem-path=%s,"
+                  "size=4M,align=2M" IVSHMEM
+                  " -device xen-lend-testdev,id=peeker,addr=6", file);
+    pci_map_bar(DEVFN, 2, BAR);
+    g_assert_cmphex(peek(huge + 0x8000), ==, 0);
+    g_assert(truncate(file, SIZE) == 0);
+    g_assert_cmphex(peek(huge + 0x8000), ==, 0);
+    assert_mapped(huge, "r--p");
+    assert_mapped(2 * huge - STANDIN_PAGE, "r--p");
+    assert_mapped(huge - STANDIN_PAGE, "rw-s");
+    g_assert_cmphex(peek(8), ==, word(8));
+    set_peeker("poke", huge + 0x9000);
+    assert_mapped(huge + 0x9000, "rw-p");
+    assert_mapped(huge + 0x8000, "r--p");
+    stop_plain();
+}
+
+/* Whether QEMU's thread of that name blocks SIGBUS. */
+static bool blocks_sigbus(const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task", qtest_pid(qts));
+    GDir *dir = g_dir_open(path, 0, NULL);
+    const char *task;
+    uint64_t blocked;
+
+    g_assert(dir);
+    while ((task = g_dir_read_name(dir))) {
+        g_autofree char *status = g_strdup_printf("%s/%s/status", path, task);
+        g_autofree char *text = NULL;
+        g_autofree char *want = g_strdup_printf("Name:\t%s\n", name);
+
+        if (g_file_get_contents(status, &text, NULL, NULL) &&
+            g_str_has_prefix(text, want)) {
+            g_assert(sscanf(strstr(text, "SigBlk:"), "SigBlk: %" SCNx64,
+                            &blocked) == 1);
+            g_dir_close(dir);
+            return blocked & BIT_ULL(SIGBUS - 1);
+        }
+    }
+    g_assert_not_reached();
+}
+
+#define IOTHREAD "-name debug-threads=on -object iothread,id=io"
+
+/* All threads may access lent memory.  KVM relies on SIGBUS being blocked. */
+static void test_own_threads(void)
+{
+    start_plain(IOTHREAD);
+    g_assert(!blocks_sigbus("IO io"));
+    g_assert(!blocks_sigbus("xen-lend/0"));
+    stop_plain();
+
+    qts = qtest_init("-machine none " IOTHREAD);
+    g_assert(blocks_sigbus("IO io"));
+    qtest_quit(qts);
 }
 
 /* A device that writes, with instructions of its own, to what is gone. */
@@ -1104,17 +1302,32 @@ static void test_race_bar(void)
     start_plain("");
     pend(1);
     pci_map_bar(DEVFN, 2, BAR + 16 * SIZE);     /* does not wait */
-    g_assert(!vcpu_answered(1));
-    g_assert_cmpint(vcpu_read(0, BAR + 16 * SIZE, &value), ==, TOUCH_FAULTED);
-    standin_release();
+    /* Nor does the vCPU any more, although the page has not come. */
     g_assert_cmpint(vcpu_wait(1), ==, 0);
+    g_assert_cmpint(vcpu_read(0, BAR + 16 * SIZE, &value), ==, TOUCH_FAULTED);
+    g_assert_cmpint(vcpu_read(1, BAR + 16 * SIZE + 0x2008, &value), ==,
+                    TOUCH_FAULTED);
+    g_assert_cmphex(value, ==, word(0x2008));
+    standin_release();
+    standin_await_held(0);
 
+    /* The page comes late, while the vCPU waits for another one. */
     pci_map_bar(DEVFN, 2, BAR);
     pend(1);
     pci_decode(DEVFN, false);
-    standin_release();
     g_assert_cmpint(vcpu_wait(1), ==, 0);
     g_assert_cmpint(standin_leases(), ==, 0);
+    pci_decode(DEVFN, true);
+    standin_hold(STANDIN_ALL, 0, SIZE);
+    standin_await_held(1);
+    vcpu_send_fault(1, standin_lease_at(BAR).id, BAR + 0x3000, false);
+    standin_await_held(2);
+    standin_hold(standin_lease_at(BAR).id, 0, SIZE);
+    standin_await_held(1);
+    vcpu_in(0, 0x70, 1);
+    g_assert(!vcpu_answered(1));
+    standin_release();
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
     stop_plain();
 }
 
@@ -1172,8 +1385,42 @@ static void test_race_failed(void)
     standin->fail_ended = true;
     standin_unlock();
     pci_decode(DEVFN, false);
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+    /* Says "failed", to nobody. */
+    standin_release();
+    standin_await_held(0);
+    g_assert_cmpint(standin->notified[STANDIN_PORT_VCPU(1)], ==, 0);
+    stop_plain();
+}
+
+/*
+ * Leases end again and again while a page does not come, until there are no
+ * threads to spare.
+ */
+static void test_race_threads(void)
+{
+    uint64_t value;
+
+    start_plain("");
+    standin_hold(STANDIN_ALL, 0, STANDIN_PAGE);
+    for (int i = 1; i <= 20; i++) {
+        vcpu_send_fault(1, standin_lease_at(BAR).id, BAR, false);
+        standin_await_held(MIN(i, 17));
+        pci_decode(DEVFN, false);
+        g_assert_cmpint(vcpu_wait(1), ==, 0);
+        pci_decode(DEVFN, true);
+    }
+    /* This vCPU has to wait, even for another page.  The others do not. */
+    vcpu_send_fault(1, standin_lease_at(BAR).id, BAR + 0x1000, false);
+    for (int i = 2; i < STANDIN_VCPUS; i++) {
+        g_assert_cmpint(vcpu_read(i, BAR + i * STANDIN_PAGE, &value), ==,
+                        TOUCH_FAULTED);
+    }
+    g_assert(!vcpu_answered(1));
     standin_release();
     g_assert_cmpint(vcpu_wait(1), ==, 0);
+    standin_await_held(0);
+    g_assert_cmpint(vcpu_read(1, BAR, &value), ==, TOUCH_FAULTED);
     stop_plain();
 }
 
@@ -1184,8 +1431,8 @@ static void test_race_unplug(void)
     pend(1);
     unplug();
     standin_await("the lease to end", no_leases, NULL);
-    standin_release();
     g_assert_cmpint(vcpu_wait(1), ==, 0);
+    standin_release();
     qtest_qmp_assert_success(qts, "{ 'execute': 'object-del',"
                              " 'arguments': { 'id': 'mem' } }");
     stop_plain();
@@ -1200,18 +1447,16 @@ static void test_race_mapped(void)
     pend(1);
     qom_set("mapped", "false");
     g_assert_cmpint(standin_leases(), ==, 0);
-    g_assert(!vcpu_answered(1));
-    standin_release();
     g_assert_cmpint(vcpu_wait(1), ==, 0);
+    standin_release();
 
     qom_set("mapped", "true");
     pend(1);
     qom_set("address", "0x40000");
-    /* Another vCPU is there before the first has its answer. */
     g_assert_cmpint(vcpu_read(2, BAR + 0x41008, &value), ==, TOUCH_FAULTED);
     g_assert_cmphex(value, ==, 0x1008);
-    standin_release();
     g_assert_cmpint(vcpu_wait(1), ==, 0);
+    standin_release();
     standin_stop();
 }
 
@@ -1239,8 +1484,8 @@ static void test_race_reset(void)
     qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
     /* The BARs are reset, and with them goes the lease. */
     standin_await("the lease to end", no_leases, NULL);
-    standin_release();
     g_assert_cmpint(vcpu_wait(1), ==, 0);
+    standin_release();
     pci_map_bar(DEVFN, 2, BAR);
     g_assert_cmpint(vcpu_read(1, BAR, &value), ==, TOUCH_FAULTED);
     stop_plain();
@@ -1451,6 +1696,21 @@ static void test_machine_option(void)
     stop_plain();
 }
 
+/* The name that the property has with -accel. */
+static void test_machine_option_wrong(void)
+{
+    g_autofree char *err = NULL;
+
+    standin_create();
+    err = standin_refused_start("-machine lend=off");
+    g_assert(strstr(err, "use 'xen-lend'"));
+    g_clear_pointer(&err, g_free);
+
+    standin_create();
+    err = standin_refused_start("-machine xen-lend=maybe");
+    g_assert(strstr(err, "lend") && strstr(err, "maybe"));
+}
+
 static void test_failure_option(void)
 {
     QDict *rsp, *lease;
@@ -1511,6 +1771,14 @@ int main(int argc, char **argv)
     qtest_add_func("xen-lend/type/priority", test_type_priority);
     qtest_add_func("xen-lend/type/inside", test_type_inside);
     qtest_add_func("xen-lend/type/clipped", test_type_clipped);
+    qtest_add_data_func("xen-lend/type/covered/io", &cover_io,
+                        test_type_covered);
+    qtest_add_data_func("xen-lend/type/covered/ram", &cover_ram,
+                        test_type_covered);
+    qtest_add_data_func("xen-lend/type/covered/inside", &cover_inside,
+                        test_type_covered);
+    qtest_add_func("xen-lend/type/vram", test_type_vram);
+    qtest_add_func("xen-lend/type/logged", test_type_logged);
     qtest_add_func("xen-lend/type/mapped", test_type_mapped);
     qtest_add_func("xen-lend/type/skewed", test_type_skewed);
     qtest_add_func("xen-lend/type/no-readonly", test_type_no_readonly);
@@ -1532,6 +1800,8 @@ int main(int argc, char **argv)
     qtest_add_func("xen-lend/mode/on-without", test_on_without);
     qtest_add_func("xen-lend/mode/restricted", test_restricted);
     qtest_add_func("xen-lend/mode/machine-option", test_machine_option);
+    qtest_add_func("xen-lend/mode/machine-option-wrong",
+                   test_machine_option_wrong);
     qtest_add_func("xen-lend/mode/failure-option", test_failure_option);
 
     ADD_ERRNO("xen-lend/refused", test_lease_refused, ENOMEM);
@@ -1539,6 +1809,10 @@ int main(int argc, char **argv)
     ADD_ERRNO("xen-lend/refused", test_lease_refused, EOPNOTSUPP);
     ADD_ERRNO("xen-lend/refused", test_lease_refused, EPERM);
     ADD_ERRNO("xen-lend/refused", test_lease_refused, ESRCH);
+
+    ADD_ERRNO("xen-lend/refused/later", test_lease_later, ENOMEM);
+    ADD_ERRNO("xen-lend/refused/later", test_lease_later, ENOSPC);
+    ADD_ERRNO("xen-lend/refused/later", test_lease_later, EOPNOTSUPP);
 
     ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, EINTR);
     ADD_ERRNO("xen-lend/resolve/retried", test_resolve_retried, EAGAIN);
@@ -1554,6 +1828,8 @@ int main(int argc, char **argv)
     qtest_add_func("xen-lend/own/gone", test_own_access);
     qtest_add_func("xen-lend/own/mapped", test_own_mapping);
     qtest_add_func("xen-lend/own/written", test_own_written);
+    qtest_add_func("xen-lend/own/huge", test_own_huge);
+    qtest_add_func("xen-lend/own/threads", test_own_threads);
     qtest_add_func("xen-lend/own/migrated", test_migrate_refused);
     qtest_add_func("xen-lend/own/readonly", test_own_access_readonly);
     qtest_add_func("xen-lend/own/saved", test_save);
@@ -1563,6 +1839,7 @@ int main(int argc, char **argv)
 
     qtest_add_func("xen-lend/race/bar", test_race_bar);
     qtest_add_func("xen-lend/race/failed", test_race_failed);
+    qtest_add_func("xen-lend/race/threads", test_race_threads);
     qtest_add_func("xen-lend/race/unplug", test_race_unplug);
     qtest_add_func("xen-lend/race/mapped", test_race_mapped);
     qtest_add_func("xen-lend/race/stop", test_race_stop);

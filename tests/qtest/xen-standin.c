@@ -151,6 +151,21 @@ static bool is_leased(uint64_t gfn, uint64_t nr)
     return false;
 }
 
+/* What the guest does to the watched frame now has to get somewhere. */
+static void watch(void)
+{
+    uint64_t gpa = standin->watched * STANDIN_PAGE;
+    bool reached = !gpa || is_leased(standin->watched, 1);
+
+    for (unsigned i = 0; i < STANDIN_RANGES; i++) {
+        struct standin_range *range = &standin->ranges[i];
+
+        reached |= range->used && range->mmio && range->start <= gpa &&
+                   gpa + STANDIN_PAGE - 1 <= range->end;
+    }
+    standin->lost += !reached;
+}
+
 static int populate(uint64_t gfn, uint64_t nr)
 {
     for (unsigned i = 0; i < STANDIN_POPULATED; i++) {
@@ -336,12 +351,14 @@ static int do_unlease(struct xen_lend_unlease *arg)
     }
     lease->used = false;
     standin->unleased++;
+    watch();
     return 0;
 }
 
 static bool held(const struct xen_lend_resolve *arg)
 {
-    return standin->hold_lease == arg->id &&
+    return (standin->hold_lease == arg->id ||
+            standin->hold_lease == STANDIN_ALL) &&
            arg->offset >= standin->hold_from && arg->offset < standin->hold_to;
 }
 
@@ -602,6 +619,21 @@ int ioctl(int fd, unsigned long request, ...)
     return syscall(SYS_ioctl, fd, request, arg);
 }
 
+/* Of some files, only whole units can be mapped over. */
+void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+    if (standin && standin != MAP_FAILED && standin->mmap_unit &&
+        (flags & MAP_FIXED) && (flags & MAP_ANONYMOUS) &&
+        ((uintptr_t)addr | len) % standin->mmap_unit) {
+        errno = EINVAL;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, offset);
+}
+
+void *mmap64(void *addr, size_t len, int prot, int flags, int fd,
+             off64_t offset) __attribute__((alias("mmap")));
+
 int close(int fd)
 {
     if (standin && fd >= 0 && fd == lend_fd) {
@@ -775,6 +807,7 @@ int xendevicemodel_unmap_io_range_from_ioreq_server(
         if (range->used && range->mmio == !!is_mmio &&
             range->start == start && range->end == end) {
             range->used = false;
+            watch();
             ret = 0;
         }
     }
@@ -860,6 +893,11 @@ int xendevicemodel_relocate_memory(xendevicemodel_handle *dmod, domid_t domid,
     for (unsigned i = 0; i < STANDIN_POPULATED; i++) {
         if (standin->populated[i].nr == size &&
             standin->populated[i].gfn == src_gfn) {
+            if (is_leased(dst_gfn, size)) {
+                ret = mistake(EBUSY, "relocate: 0x%lx is leased",
+                              (long)dst_gfn);
+                break;
+            }
             standin->populated[i].gfn = dst_gfn;
             ret = 0;
         }

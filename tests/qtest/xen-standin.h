@@ -30,6 +30,7 @@
 #define STANDIN_LEASES      64              /* as in Xen */
 #define STANDIN_POPULATED   64
 #define STANDIN_LEASE_PAGES (64u * 1024)    /* longest lease we can follow */
+#define STANDIN_ALL         UINT32_MAX      /* leases */
 #define STANDIN_GFN_BITS    36              /* of a guest with 48 bits */
 #define STANDIN_TASK_SIZE   0x7ffffffff000ull
 
@@ -75,7 +76,9 @@ struct standin {
     int32_t lease_error;        /* of all leases from now on */
     struct standin_plan plan;
     bool fail_ended;            /* one under way when its lease ends: failed */
-    uint32_t hold_lease;        /* resolves on this lease wait ... */
+    uint64_t watched;           /* a guest frame; see "lost" */
+    uint64_t mmap_unit;         /* of what can be mapped over, or 0 */
+    uint32_t hold_lease;        /* resolves on it, or STANDIN_ALL, wait ... */
     uint64_t hold_from, hold_to;/* ... if in this range of offsets */
 
     /* What happened. */
@@ -86,6 +89,7 @@ struct standin {
     uint32_t held;              /* resolves waiting now */
     uint32_t prefaulted;        /* pages */
     uint32_t leased, unleased;
+    uint32_t lost;              /* times when nobody answered for "watched" */
     uint32_t mistakes;          /* things real Xen or Linux would refuse */
     char mistake[256];          /* the first of them */
 

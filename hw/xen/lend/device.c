@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <sys/ioctl.h>
 #include "qemu/error-report.h"
+#include "qemu/timer.h"
 #include "qapi/error.h"
 #include "exec/target_page.h"
 #include "internal.h"
@@ -18,7 +19,7 @@ XenLend xen_lend = {
     .mode = ON_OFF_AUTO_AUTO,
     .fd = -1,
     .leases = QLIST_HEAD_INITIALIZER(xen_lend.leases),
-    .refusals = QLIST_HEAD_INITIALIZER(xen_lend.refusals),
+    .unleased = QLIST_HEAD_INITIALIZER(xen_lend.unleased),
 };
 
 void xen_lend_set_mode(OnOffAuto mode)
@@ -142,6 +143,8 @@ void xen_lend_unlease(XenLease *lease)
         .id = lease->id,
     };
 
+    int64_t start = get_clock();
+
     trace_xen_lend_unlease(lease->name, lease->id, lease->gpa, lease->len);
     if (ioctl(xen_lend.fd, XEN_LEND_IOC_UNLEASE, &arg) < 0) {
         trace_xen_lend_unlease_failed(lease->id, errno);
@@ -151,6 +154,7 @@ void xen_lend_unlease(XenLease *lease)
                          " lease: %s", lease->name, strerror(errno));
         }
     }
+    trace_xen_lend_unleased(lease->id, (get_clock() - start) / SCALE_US);
 }
 
 int xen_lend_resolve(XenLease *lease, uint64_t offset, uint32_t nr, bool write,

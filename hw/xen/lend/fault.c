@@ -4,22 +4,26 @@
  * Making a page present can take as long as it likes: the backing may be on
  * disk, swapped out, or in the hands of another process.  The ioreq loop must
  * not wait for that, and neither must a vCPU wait for the page of another one.
- * Hence one thread per vCPU.  More are never needed, because a vCPU that waits
- * for a page does nothing else.  They are made at the start: when a vCPU has its
+ * Hence threads, one per vCPU.  They are made at the start: when a vCPU has its
  * first fault, there may be no room for one, or it may have to wait.
  *
- *      ioreq loop (BQL)                  thread of the vCPU
- *      ----------------                  ------------------
+ *      ioreq loop (BQL)                  a thread
+ *      ----------------                  --------
  *      slot READY -> INPROCESS
  *      find the lease
- *      busy = true         ----------->  ioctl(RESOLVE)
+ *      queue the fault     ----------->  ioctl(RESOLVE)
  *      next ioreq                           ...
- *                                        busy = false
  *                                        slot INPROCESS -> RESP_READY
  *                                        notify the vCPU
  *
- * The slot belongs to the thread while it is busy; worker->lock hands it over.
- * Lock order: BQL, then worker->lock.  Threads take no other lock.
+ * When the lease ends, the vCPU gets its answer at once.  The thread cannot be
+ * called back.  What it comes back with, at some time, is dropped.  Until then
+ * the vCPU needs another thread for its next fault, so there are some to spare.
+ * A guest can use these up.  Then a vCPU for which a thread is under way has to
+ * wait for that one.  Others do not.
+ *
+ * faults.lock protects the faults, and the slots of vCPUs that have one.
+ * Lock order: BQL, then faults.lock.  Threads take no other lock.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -47,27 +51,35 @@
 /* Leases that wait to be prefaulted. */
 #define PREFAULTS_MAX 1024
 
-typedef struct LendWorker {
-    QemuThread thread;
-    QemuMutex lock;
-    QemuCond cond;          /* busy was set */
-    /* Protected by lock: */
-    bool stopped;           /* leave the ioreq page alone */
-    bool busy;              /* the slot is ours and the rest is valid */
-    XenLease *lease;        /* with a reference */
+/* Threads beyond one per vCPU, but not more than there are vCPUs. */
+#define SPARE_THREADS 16
+
+/* What a vCPU waits for.  faults.lock. */
+typedef struct LendFault {
+    XenLease *lease;        /* with a reference; NULL: for nothing */
     uint64_t offset;        /* of the page (bytes) */
     bool write;
+    bool queued;            /* no thread has taken it yet */
     int64_t since;          /* nanoseconds */
-} LendWorker;
+    uint64_t number;        /* of the fault; a late thread knows by it */
+    unsigned int threads;   /* under way for this vCPU, late ones included */
+    QTAILQ_ENTRY(LendFault) next;
+} LendFault;
 
 static struct {
     XenIOState *io;
-    LendWorker *workers;    /* one per possible vCPU */
+    QemuMutex lock;
+    QemuCond cond;          /* something was queued */
+    LendFault *vcpus;       /* one per possible vCPU */
     unsigned int nr;
+    /* Protected by lock: */
+    QTAILQ_HEAD(, LendFault) queue;
+    unsigned int spare;     /* threads left for vCPUs that have one */
+    bool stopped;           /* leave the ioreq page alone */
     bool stopping;          /* atomic */
 } faults;
 
-/* Complete the slot.  Called with the worker's lock held. */
+/* Complete the slot.  Called with the lock held. */
 static void answer(unsigned int vcpu, uint64_t data)
 {
     XenIOState *io = faults.io;
@@ -171,69 +183,114 @@ static void note_slowest(XenLease *lease, unsigned long us)
     }
 }
 
-static void *worker_thread(void *opaque)
+/* The vCPU waits no longer.  Called with the lock held. */
+static void finish(LendFault *fault, uint64_t data)
 {
-    LendWorker *worker = opaque;
-    unsigned int vcpu = worker - faults.workers;
+    XenLease *lease = fault->lease;
 
-    qemu_mutex_lock(&worker->lock);
-    for (;;) {
-        XenLease *lease;
-        uint64_t offset, data;
-        bool write;
+    if (fault->queued) {
+        fault->queued = false;
+        QTAILQ_REMOVE(&faults.queue, fault, next);
+    }
+    qatomic_inc(&lease->answered);
+    note_slowest(lease, (get_clock() - fault->since) / SCALE_US);
+    qatomic_dec(&lease->waiting);
+    xen_lease_unref(lease);
 
-        while (!worker->busy) {
-            qemu_cond_wait(&worker->cond, &worker->lock);
-        }
-        lease = worker->lease;
-        offset = worker->offset;
-        write = worker->write;
-        qemu_mutex_unlock(&worker->lock);
+    /*
+     * Before the answer: with it, the vCPU can have its next fault, which the
+     * ioreq loop then wants to give to us.
+     */
+    fault->lease = NULL;
+    fault->number++;
+    if (!faults.stopped) {
+        answer(fault - faults.vcpus, data);
+    }
+}
 
-        data = resolve(vcpu, lease, offset, write);
+/*
+ * One that this thread may take.  There is a thread for each vCPU; a second one
+ * for the same vCPU has to be a spare one.  Called with the lock held.
+ */
+static LendFault *next_fault(void)
+{
+    LendFault *fault;
 
-        qemu_mutex_lock(&worker->lock);
-        qatomic_inc(&lease->answered);
-        note_slowest(lease, (get_clock() - worker->since) / SCALE_US);
-        qatomic_dec(&lease->waiting);
-        xen_lease_unref(lease);
-
-        /*
-         * Before the answer: with it, the vCPU can have its next fault, which
-         * the ioreq loop then wants to give to us.
-         */
-        worker->busy = false;
-        if (!worker->stopped) {
-            answer(vcpu, data);
+    QTAILQ_FOREACH(fault, &faults.queue, next) {
+        if (!fault->threads || faults.spare) {
+            return fault;
         }
     }
     return NULL;
 }
 
-static void worker_start(LendWorker *worker)
+/* Called with the lock held; it is released meanwhile. */
+static void serve(LendFault *fault)
 {
-    g_autofree char *name = g_strdup_printf("xen-lend/%u",
-                                            (unsigned)(worker - faults.workers));
+    XenLease *lease = fault->lease;
+    uint64_t number = fault->number, offset = fault->offset, data;
+    bool write = fault->write;
 
-    qemu_thread_create(&worker->thread, name, worker_thread, worker,
-                       QEMU_THREAD_DETACHED);
+    fault->queued = false;
+    QTAILQ_REMOVE(&faults.queue, fault, next);
+    qatomic_inc(&lease->refs);
+    faults.spare -= fault->threads++ ? 1 : 0;
+    qemu_mutex_unlock(&faults.lock);
+
+    data = resolve(fault - faults.vcpus, lease, offset, write);
+
+    qemu_mutex_lock(&faults.lock);
+    faults.spare += --fault->threads ? 1 : 0;
+    if (fault->lease && fault->number == number) {
+        finish(fault, data);
+    } else {
+        trace_xen_lend_too_late(fault - faults.vcpus, lease->id, data);
+    }
+    xen_lease_unref(lease);
+}
+
+static void *fault_thread(void *opaque)
+{
+    qemu_mutex_lock(&faults.lock);
+    for (;;) {
+        LendFault *fault = next_fault();
+
+        if (fault) {
+            serve(fault);
+        } else {
+            qemu_cond_wait(&faults.cond, &faults.lock);
+        }
+    }
+    return NULL;
+}
+
+void xen_lend_give_up(XenLease *lease)
+{
+    unsigned int i;
+
+    QEMU_LOCK_GUARD(&faults.lock);
+    for (i = 0; i < faults.nr; i++) {
+        if (faults.vcpus[i].lease == lease) {
+            finish(&faults.vcpus[i], LEND_RETRY);
+        }
+    }
 }
 
 void xen_lend_fault(XenIOState *state, unsigned int vcpu, const ioreq_t *req)
 {
     uint32_t id = req->data;
     bool write = req->dir == IOREQ_WRITE;
-    LendWorker *worker;
+    LendFault *fault;
     XenLease *lease;
 
     assert(state == faults.io && vcpu < faults.nr);
-    worker = &faults.workers[vcpu];
+    fault = &faults.vcpus[vcpu];
     lease = xen_lend_find(id, req->addr);
     trace_xen_lend_fault(vcpu, id, req->addr, write, !!(req->data >> 32));
 
-    QEMU_LOCK_GUARD(&worker->lock);
+    QEMU_LOCK_GUARD(&faults.lock);
 
-    if (worker->busy) {
+    if (fault->lease) {
         /* Asked again without an answer: the one to come is for both. */
         trace_xen_lend_asked_again(vcpu);
         if (lease) {
@@ -245,20 +302,21 @@ void xen_lend_fault(XenIOState *state, unsigned int vcpu, const ioreq_t *req)
     if (!lease) {
         /* The lease ended or moved while the request was on its way. */
         xen_lend.stale++;
-        if (!worker->stopped) {
+        if (!faults.stopped) {
             answer(vcpu, LEND_RETRY);
         }
         return;
     }
 
     qatomic_inc(&lease->waiting);
-    worker->lease = lease;
-    worker->offset = QEMU_ALIGN_DOWN(req->addr - lease->gpa,
-                                     qemu_target_page_size());
-    worker->write = write;
-    worker->since = get_clock();
-    worker->busy = true;
-    qemu_cond_signal(&worker->cond);
+    fault->lease = lease;
+    fault->offset = QEMU_ALIGN_DOWN(req->addr - lease->gpa,
+                                    qemu_target_page_size());
+    fault->write = write;
+    fault->since = get_clock();
+    fault->queued = true;
+    QTAILQ_INSERT_TAIL(&faults.queue, fault, next);
+    qemu_cond_signal(&faults.cond);
 }
 
 typedef struct LendPrefault {
@@ -325,31 +383,37 @@ void xen_lend_prefault(XenLease *lease, uint64_t len)
     g_async_queue_push(prefaults, next);
 }
 
+static void thread_start(unsigned int nr)
+{
+    g_autofree char *name = g_strdup_printf("xen-lend/%u", nr);
+    QemuThread thread;
+
+    qemu_thread_create(&thread, name, fault_thread, NULL, QEMU_THREAD_DETACHED);
+}
+
 void xen_lend_faults_start(XenIOState *state, unsigned int max_cpus)
 {
     unsigned int i;
 
     faults.io = state;
     faults.nr = max_cpus;
-    faults.workers = g_new0(LendWorker, max_cpus);
-    for (i = 0; i < max_cpus; i++) {
-        qemu_mutex_init(&faults.workers[i].lock);
-        qemu_cond_init(&faults.workers[i].cond);
-        if (xen_lend.fd >= 0) {
-            worker_start(&faults.workers[i]);
+    faults.spare = MIN(max_cpus, SPARE_THREADS);
+    faults.vcpus = g_new0(LendFault, max_cpus);
+    QTAILQ_INIT(&faults.queue);
+    qemu_mutex_init(&faults.lock);
+    qemu_cond_init(&faults.cond);
+    if (xen_lend.fd >= 0) {
+        for (i = 0; i < max_cpus + MIN(max_cpus, SPARE_THREADS); i++) {
+            thread_start(i);
         }
     }
 }
 
 void xen_lend_faults_stop(void)
 {
-    unsigned int i;
-
     qatomic_set(&faults.stopping, true);
-    for (i = 0; i < faults.nr; i++) {
-        /* Waits for an answer being given, not for a page. */
-        WITH_QEMU_LOCK_GUARD(&faults.workers[i].lock) {
-            faults.workers[i].stopped = true;
-        }
+    /* Waits for an answer being given, not for a page. */
+    WITH_QEMU_LOCK_GUARD(&faults.lock) {
+        faults.stopped = true;
     }
 }

@@ -3,6 +3,8 @@
  *
  *   device.c    the kernel's lend device
  *   listener.c  which memory is leased where
+ *   lease.c     the life of a lease
+ *   refusal.c   what is not leased
  *   fault.c     pages the guest waits for
  *   access.c    QEMU's own accesses
  *   query.c     what to show
@@ -34,6 +36,7 @@ typedef struct XenLease {
     uint64_t len;           /* bytes */
     char *name;             /* of the memory region */
     MemoryRegion *mr;       /* for comparison only */
+    bool going;             /* BQL: ends with the next commit */
 
     uint32_t refs;          /* atomic */
     bool ended;             /* atomic: unleased, new faults are of no use */
@@ -45,16 +48,18 @@ typedef struct XenLease {
     QLIST_ENTRY(XenLease) next;
 } XenLease;
 
-/* Memory that the guest has, but that could not be leased.  BQL. */
-typedef struct XenRefusal {
-    MemoryRegion *mr;       /* for comparison only */
+/*
+ * A section of the guest's address space that is RAM of QEMU's own and not
+ * leased: refused, or not tried yet.  BQL.
+ */
+typedef struct XenUnleased {
+    MemoryRegionSection section;    /* there until xen_lend_unwant() */
     char *name;             /* of the memory region */
-    hwaddr gpa;             /* in the guest (bytes) */
-    uint64_t len;           /* bytes */
-    char *reason;
+    char *reason;           /* why it was refused; NULL: not tried yet */
+    bool retry;             /* trying (again) may help */
 
-    QLIST_ENTRY(XenRefusal) next;
-} XenRefusal;
+    QLIST_ENTRY(XenUnleased) next;
+} XenUnleased;
 
 /* The lending of this process.  There is one guest, so there is one of it. */
 typedef struct XenLend {
@@ -67,11 +72,12 @@ typedef struct XenLend {
     uint32_t ioserv;
 
     QLIST_HEAD(, XenLease) leases;      /* BQL */
-    QLIST_HEAD(, XenRefusal) refusals;  /* BQL: sections left to ioreqs */
-    uint64_t refused;                   /* BQL: how many there ever were */
+    QLIST_HEAD(, XenUnleased) unleased; /* BQL: sections left to ioreqs */
+    bool ended_early;                   /* BQL: a lease, before the commit */
+    uint64_t refused;                   /* BQL: sections there ever were */
     uint64_t stale;                     /* BQL: faults nobody waits for */
 
-    MemoryListener listener;
+    MemoryListener listener, early;
     RAMBlockNotifier blocks;
     Notifier exit;
 } XenLend;
@@ -136,6 +142,61 @@ XenLease *xen_lend_find(uint32_t id, hwaddr gpa);
 void xen_lease_unref(XenLease *lease);
 
 /**
+ * xen_lend_is_own_ram: whether a section is RAM that Xen does not own
+ */
+bool xen_lend_is_own_ram(const MemoryRegionSection *section);
+
+/**
+ * xen_lend_whole_pages: the part of a section that consists of whole pages
+ *
+ * What is left at the ends stays with ioreqs.
+ *
+ * @gpa: set to where it is in the guest (bytes)
+ * @host: set to where it is in QEMU
+ *
+ * Return: its length in bytes, 0 if there is none.
+ */
+uint64_t xen_lend_whole_pages(const MemoryRegionSection *section,
+                              hwaddr *gpa, void **host);
+
+/**
+ * xen_lend_begin: lease a section, which has whole pages
+ *
+ * Context: BQL held.
+ * Return: 0 or -errno.
+ */
+int xen_lend_begin(const MemoryRegionSection *section);
+
+/**
+ * xen_lend_end: end a lease, which is freed when nobody uses it any more
+ *
+ * On return the guest reaches nothing of it any more, and vCPUs that waited for
+ * one of its pages go on.
+ *
+ * Context: BQL held.
+ */
+void xen_lend_end(XenLease *lease);
+
+/**
+ * xen_lend_want: take note of a section that is to be leased
+ * xen_lend_unwant: it is gone
+ *
+ * Context: BQL held.
+ * Return (xen_lend_unwant): false if it is not among those without a lease.
+ */
+void xen_lend_want(const MemoryRegionSection *section);
+bool xen_lend_unwant(const MemoryRegionSection *section);
+
+/**
+ * xen_lend_try: lease the sections taken note of
+ *
+ * @again: those that were refused, too, if that may pass
+ *
+ * Context: BQL held.
+ */
+void xen_lend_try(bool again);
+
+/**
  * xen_lend_listen: lease what is in the guest's address space, and follow it
  *
  * Context: BQL held.
@@ -153,6 +214,15 @@ void xen_lend_listen(void);
  */
 void xen_lend_faults_start(XenIOState *state, unsigned int max_cpus);
 void xen_lend_faults_stop(void);
+
+/**
+ * xen_lend_give_up: have vCPUs that wait for a page of a lease try again
+ *
+ * @lease: one that has ended
+ *
+ * Context: BQL held.
+ */
+void xen_lend_give_up(XenLease *lease);
 
 /**
  * xen_lend_prefault: make the first bytes of a lease present, in the background

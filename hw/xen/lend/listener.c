@@ -6,197 +6,38 @@
  * leased while it is in that list.  BAR moves, aliases, overlaps, disabled
  * decoding and unplug all come down to sections that go and sections that come.
  *
+ * The guest's vCPUs run meanwhile.  When part of a section gets another one on
+ * top, the whole section goes, and what is left of it comes: what was not
+ * touched must work all the time.  So leases end, and begin, when the whole
+ * change is known:
+ *
+ *      sections go      the ioreq server loses their ranges; leases stay
+ *      sections come    the ioreq server gets their ranges
+ *      commit           leases end, others begin
+ *
+ * An access before the commit reaches the lease that was there.  One after its
+ * end and before there is another becomes a request to the ioreq server, and
+ * waits for the BQL: it finds everything as it is to be.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include "qemu/error-report.h"
 #include "qemu/main-loop.h"
-#include "qemu/units.h"
 #include "exec/ramblock.h"
-#include "exec/target_page.h"
 #include "system/system.h"
 #include "internal.h"
-#include "trace.h"
-
-static XenLease *xen_lease_new(MemoryRegion *mr, hwaddr gpa, uint64_t len,
-                               const XenLentOptions *options)
-{
-    XenLease *lease = g_new0(XenLease, 1);
-
-    lease->refs = 1;
-    lease->name = g_strdup(memory_region_name(mr));
-    lease->mr = mr;
-    lease->gpa = gpa;
-    lease->len = len;
-    lease->options = *options;
-    return lease;
-}
-
-void xen_lease_unref(XenLease *lease)
-{
-    if (qatomic_fetch_dec(&lease->refs) == 1) {
-        g_free(lease->name);
-        g_free(lease);
-    }
-}
-
-XenLease *xen_lend_find(uint32_t id, hwaddr gpa)
-{
-    XenLease *lease;
-
-    QLIST_FOREACH(lease, &xen_lend.leases, next) {
-        if (lease->id == id) {
-            if (gpa < lease->gpa || gpa - lease->gpa >= lease->len) {
-                return NULL;
-            }
-            qatomic_inc(&lease->refs);
-            return lease;
-        }
-    }
-    return NULL;
-}
-
-/* RAM that Xen does not own.  ROM devices want to see accesses. */
-static bool section_is_own_ram(const MemoryRegionSection *section)
-{
-    MemoryRegion *mr = section->mr;
-
-    return memory_region_is_ram(mr) && !mr->rom_device && mr->ram_block &&
-           !(mr->ram_block->flags & RAM_XEN_FOREIGN);
-}
-
-/*
- * The part of a section that consists of whole pages.  What is left at the ends
- * stays with ioreqs.  Returns its length in bytes, 0 if there is none.
- */
-static uint64_t section_whole_pages(const MemoryRegionSection *section,
-                                    hwaddr *gpa, void **host)
-{
-    hwaddr page = MAX(qemu_target_page_size(), qemu_real_host_page_size());
-    hwaddr start = section->offset_within_address_space;
-    Int128 end = int128_add(int128_make64(start), section->size);
-    hwaddr first = ROUND_UP(start, page);
-    uint64_t len;
-
-    if (first < start || int128_ge(int128_make64(first), end)) {
-        return 0;
-    }
-    len = int128_get64(int128_sub(end, int128_make64(first)));
-
-    *gpa = first;
-    *host = memory_region_get_ram_ptr(section->mr) +
-            section->offset_within_region + (first - start);
-    if (!QEMU_PTR_IS_ALIGNED(*host, page)) {
-        return 0;
-    }
-    return QEMU_ALIGN_DOWN(len, page);
-}
-
-static void warn_refused(const XenLease *lease, int err)
-{
-    static uint64_t warned[4];
-    unsigned bit = MIN(err, 255);
-
-    /* Sections come and go at the guest's will: each reason once. */
-    if (warned[bit / 64] & BIT_ULL(bit % 64)) {
-        return;
-    }
-    warned[bit / 64] |= BIT_ULL(bit % 64);
-    warn_report("xen: cannot lend '%s' at 0x%" HWADDR_PRIx ": %s; every access"
-                " will be emulated", lease->name, lease->gpa,
-                err == ENOSPC ? "the guest has as many leases as Xen allows"
-                              : strerror(err));
-    if (err == ENOMEM) {
-        /* A page table page per 2 MiB, and what is above. */
-        uint64_t tables = lease->len / (2 * MiB) + 4;
-
-        error_printf("Have the host free some memory, or give the guest a"
-                     " larger shadow_memory, by %" PRIu64 " MiB or more\n",
-                     DIV_ROUND_UP(tables * 4 * KiB, MiB));
-    }
-}
-
-static void note_refusal(const MemoryRegionSection *section, const char *reason)
-{
-    XenRefusal *refusal = g_new0(XenRefusal, 1);
-
-    refusal->mr = section->mr;
-    refusal->name = g_strdup(memory_region_name(section->mr));
-    refusal->gpa = section->offset_within_address_space;
-    refusal->len = int128_get64(section->size);
-    refusal->reason = g_strdup(reason);
-    QLIST_INSERT_HEAD(&xen_lend.refusals, refusal, next);
-    xen_lend.refused++;
-}
-
-static void forget_refusal(const MemoryRegionSection *section)
-{
-    XenRefusal *refusal;
-
-    QLIST_FOREACH(refusal, &xen_lend.refusals, next) {
-        if (refusal->mr == section->mr &&
-            refusal->gpa == section->offset_within_address_space) {
-            QLIST_REMOVE(refusal, next);
-            g_free(refusal->name);
-            g_free(refusal->reason);
-            g_free(refusal);
-            return;
-        }
-    }
-}
 
 static void lend_region_add(MemoryListener *listener,
                             MemoryRegionSection *section)
 {
-    MemoryRegion *mr = section->mr;
-    XenLentOptions options;
-    XenLease *lease;
-    uint64_t len;
     hwaddr gpa;
     void *host;
-    int ret;
 
-    if (!section_is_own_ram(section)) {
-        return;
-    }
-    len = section_whole_pages(section, &gpa, &host);
-    xen_lend_guard(mr->ram_block, len);
-    if (xen_lend.fd < 0) {
-        if (xen_lend.mode == ON_OFF_AUTO_AUTO) {
-            warn_report_once("xen: cannot lend '%s': %s; every access will be"
-                             " emulated", memory_region_name(mr),
-                             xen_lend.why_not);
-        }
-        note_refusal(section, xen_lend.why_not);
-        return;
-    }
-    if (!len) {
-        trace_xen_lend_no_whole_page(memory_region_name(mr),
-                                     section->offset_within_address_space);
-        note_refusal(section, "it contains no whole page");
-        return;
-    }
-
-    options = xen_lent_options(mr, xen_lend.failure);
-    options.readonly |= section->readonly;
-
-    lease = xen_lease_new(mr, gpa, len, &options);
-    if (options.readonly && !(xen_lend.features & XEN_LEND_FEAT_READONLY)) {
-        ret = -EOPNOTSUPP;
-    } else {
-        ret = xen_lend_lease(lease, host);
-    }
-    if (ret < 0) {
-        note_refusal(section, strerror(-ret));
-        warn_refused(lease, -ret);
-        xen_lease_unref(lease);
-        return;
-    }
-
-    QLIST_INSERT_HEAD(&xen_lend.leases, lease, next);
-    if (options.prefault) {
-        xen_lend_prefault(lease, options.prefault);
+    if (xen_lend_is_own_ram(section)) {
+        xen_lend_guard(section->mr->ram_block,
+                       xen_lend_whole_pages(section, &gpa, &host));
+        xen_lend_want(section);
     }
 }
 
@@ -206,42 +47,84 @@ static void lend_region_del(MemoryListener *listener,
     hwaddr start = section->offset_within_address_space;
     XenLease *lease;
 
-    if (!section_is_own_ram(section)) {
+    if (!xen_lend_is_own_ram(section) || xen_lend_unwant(section)) {
         return;
     }
-    forget_refusal(section);
-
     /* A section has one lease or none, and no two sections overlap. */
     QLIST_FOREACH(lease, &xen_lend.leases, next) {
         if (lease->mr == section->mr && lease->gpa >= start &&
             int128_lt(int128_make64(lease->gpa - start), section->size)) {
-            break;
+            lease->going = true;
+            return;
         }
     }
-    if (!lease) {
-        return;
-    }
-
-    /*
-     * From here on new faults find nothing, and those under way learn from the
-     * kernel that the lease has ended.  Their vCPUs retry.
-     */
-    QLIST_REMOVE(lease, next);
-    qatomic_set(&lease->ended, true);
-    xen_lend_unlease(lease);
-    xen_lease_unref(lease);
 }
 
-/*
- * Run after the listener of the ioreq server when regions come and before it
- * when they go: while there is a lease, the range belongs to the server.  Equal
- * priorities do that in order of registration.
- */
+/* End the leases that are going and touch [start, end).  Was there any? */
+static bool end_going(Int128 start, Int128 end)
+{
+    XenLease *lease, *next;
+    bool any = false;
+
+    QLIST_FOREACH_SAFE(lease, &xen_lend.leases, next, next) {
+        Int128 gpa = int128_make64(lease->gpa);
+
+        if (lease->going && int128_lt(gpa, end) &&
+            int128_gt(int128_add(gpa, int128_make64(lease->len)), start)) {
+            xen_lend_end(lease);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void lend_commit(MemoryListener *listener)
+{
+    xen_lend_try(end_going(int128_zero(), int128_2_64()) ||
+                 xen_lend.ended_early);
+    xen_lend.ended_early = false;
+}
+
+/* QEMU marks what it writes; what the guest writes is not known. */
+static void lend_log_sync(MemoryListener *listener,
+                          MemoryRegionSection *section)
+{
+    if (xen_lend_is_own_ram(section)) {
+        memory_region_set_dirty(section->mr, section->offset_within_region,
+                                int128_get64(section->size));
+    }
+}
+
+/* After the listener of the ioreq server, which was registered earlier. */
 static const MemoryListener lend_listener = {
     .name = "xen-lend",
     .region_add = lend_region_add,
     .region_del = lend_region_del,
+    .commit = lend_commit,
+    .log_sync = lend_log_sync,
     .priority = MEMORY_LISTENER_PRIORITY_ACCEL,
+};
+
+/*
+ * Before the listener of the ioreq server, which may have Xen move memory of
+ * the guest's (the frame buffer) to where the section is.  Xen refuses while
+ * there is a lease.
+ */
+static void early_region_add(MemoryListener *listener,
+                             MemoryRegionSection *section)
+{
+    Int128 start = int128_make64(section->offset_within_address_space);
+
+    if (memory_region_is_ram(section->mr) && !xen_lend_is_own_ram(section) &&
+        end_going(start, int128_add(start, section->size))) {
+        xen_lend.ended_early = true;
+    }
+}
+
+static const MemoryListener early_listener = {
+    .name = "xen-lend-early",
+    .region_add = early_region_add,
+    .priority = MEMORY_LISTENER_PRIORITY_MIN,
 };
 
 /*
@@ -258,6 +141,7 @@ static void lend_exit(Notifier *notifier, void *data)
     }
     xen_lend_faults_stop();
     memory_listener_unregister(&xen_lend.listener);
+    memory_listener_unregister(&xen_lend.early);
     ram_block_notifier_remove(&xen_lend.blocks);
     if (!locked) {
         bql_unlock();
@@ -272,6 +156,8 @@ static void lend_block_removed(RAMBlockNotifier *n, void *host, size_t size,
 
 void xen_lend_listen(void)
 {
+    xen_lend.early = early_listener;
+    memory_listener_register(&xen_lend.early, &address_space_memory);
     xen_lend.listener = lend_listener;
     memory_listener_register(&xen_lend.listener, &address_space_memory);
     xen_lend.blocks.ram_block_removed = lend_block_removed;

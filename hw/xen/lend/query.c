@@ -47,15 +47,15 @@ static XenLendLease *lease_info(XenLease *lease)
 static XenLendRefusalList *refusals(void)
 {
     XenLendRefusalList *list = NULL;
-    XenRefusal *refusal;
+    XenUnleased *unleased;
 
-    QLIST_FOREACH(refusal, &xen_lend.refusals, next) {
+    QLIST_FOREACH(unleased, &xen_lend.unleased, next) {
         XenLendRefusal *info = g_new0(XenLendRefusal, 1);
 
-        info->name = g_strdup(refusal->name);
-        info->gpa = refusal->gpa;
-        info->size = refusal->len;
-        info->reason = g_strdup(refusal->reason);
+        info->name = g_strdup(unleased->name);
+        info->gpa = unleased->section.offset_within_address_space;
+        info->size = int128_get64(unleased->section.size);
+        info->reason = g_strdup(unleased->reason);
         QAPI_LIST_PREPEND(list, info);
     }
     return list;

@@ -4,7 +4,8 @@
  * BAR 0 is a container of 1 MiB.  A RAM region is mapped in it, made in one of
  * the ways there are.  Others can be added: a small device region on top, a
  * second RAM region at any priority or inside the first, an alias of part of
- * the first.  "mapped" and "address" can be changed at run time with qom-set.
+ * the first.  "mapped", "covered" (by what is on top), "address" and "logged"
+ * (as a frame buffer is) can be changed at run time with qom-set.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -37,7 +38,7 @@ struct XenLendTestDev {
     MemoryRegion *region;   /* &lent or &plain */
     void *memory, *rival_memory;
     uint64_t peeked;
-    bool mapped;
+    bool mapped, covered, logged;
 
     /* Properties */
     char *kind;             /* see make_region() */
@@ -167,6 +168,7 @@ static void add_rival(XenLendTestDev *dev)
     memset(dev->rival_memory, 0x5a, dev->rival_size);
     memory_region_init_ram_ptr(&dev->rival, OBJECT(dev), "rival",
                                dev->rival_size, dev->rival_memory);
+    memory_region_set_enabled(&dev->rival, dev->covered);
     memory_region_add_subregion_overlap(parent, dev->rival_offset,
                                         &dev->rival, dev->rival_priority);
 }
@@ -186,6 +188,7 @@ static void testdev_realize(PCIDevice *pci, Error **errp)
     if (dev->overlay_size) {
         memory_region_init_io(&dev->overlay, OBJECT(dev), &overlay_ops, dev,
                               "overlay", dev->overlay_size);
+        memory_region_set_enabled(&dev->overlay, dev->covered);
         memory_region_add_subregion_overlap(&dev->bar, dev->overlay_offset,
                                             &dev->overlay, 1);
     }
@@ -223,6 +226,58 @@ static void testdev_set_mapped(Object *obj, bool value, Error **errp)
     if (dev->region) {
         memory_region_set_enabled(dev->region, value);
     }
+}
+
+static bool testdev_get_covered(Object *obj, Error **errp)
+{
+    return XEN_LEND_TESTDEV(obj)->covered;
+}
+
+static void testdev_set_covered(Object *obj, bool value, Error **errp)
+{
+    XenLendTestDev *dev = XEN_LEND_TESTDEV(obj);
+
+    dev->covered = value;
+    if (dev->region && dev->overlay_size) {
+        memory_region_set_enabled(&dev->overlay, value);
+    }
+    if (dev->region && dev->rival_size) {
+        memory_region_set_enabled(&dev->rival, value);
+    }
+}
+
+static bool testdev_get_logged(Object *obj, Error **errp)
+{
+    return XEN_LEND_TESTDEV(obj)->logged;
+}
+
+static void testdev_set_logged(Object *obj, bool value, Error **errp)
+{
+    XenLendTestDev *dev = XEN_LEND_TESTDEV(obj);
+
+    if (dev->region && value != dev->logged) {
+        dev->logged = value;
+        memory_region_set_log(dev->region, value, DIRTY_MEMORY_VGA);
+    }
+}
+
+/* How many pages of the region were written to since the last time. */
+static void testdev_get_dirty(Object *obj, Visitor *v, const char *name,
+                              void *opaque, Error **errp)
+{
+    XenLendTestDev *dev = XEN_LEND_TESTDEV(obj);
+    g_autofree DirtyBitmapSnapshot *snapshot =
+        memory_region_snapshot_and_clear_dirty(dev->region, 0, dev->size,
+                                               DIRTY_MEMORY_VGA);
+    hwaddr page = 4 * KiB;
+    uint64_t n = 0;
+    hwaddr addr;
+
+    for (addr = 0; addr < dev->size; addr += page) {
+        n += memory_region_snapshot_get_dirty(dev->region, snapshot, addr,
+                                              page);
+    }
+    visit_type_uint64(v, name, &n, errp);
 }
 
 static void testdev_get_address(Object *obj, Visitor *v, const char *name,
@@ -311,6 +366,11 @@ static const Property testdev_properties[] = {
     DEFINE_PROP_SIZE("alias-of", XenLendTestDev, alias_of, 0),
 };
 
+static void testdev_init(Object *obj)
+{
+    XEN_LEND_TESTDEV(obj)->covered = true;
+}
+
 static void testdev_class_init(ObjectClass *klass, void *data)
 {
     PCIDeviceClass *pci = PCI_DEVICE_CLASS(klass);
@@ -325,6 +385,12 @@ static void testdev_class_init(ObjectClass *klass, void *data)
     device_class_set_props(dc, testdev_properties);
     object_class_property_add_bool(klass, "mapped", testdev_get_mapped,
                                    testdev_set_mapped);
+    object_class_property_add_bool(klass, "covered", testdev_get_covered,
+                                   testdev_set_covered);
+    object_class_property_add_bool(klass, "logged", testdev_get_logged,
+                                   testdev_set_logged);
+    object_class_property_add(klass, "dirty", "size", testdev_get_dirty,
+                              NULL, NULL, NULL);
     object_class_property_add(klass, "address", "size", testdev_get_address,
                               testdev_set_address, NULL, NULL);
     /* Written: where to read; read: what was there. */
@@ -338,6 +404,7 @@ static const TypeInfo testdev_info = {
     .name = TYPE_XEN_LEND_TESTDEV,
     .parent = TYPE_PCI_DEVICE,
     .instance_size = sizeof(XenLendTestDev),
+    .instance_init = testdev_init,
     .instance_finalize = testdev_finalize,
     .class_init = testdev_class_init,
     .interfaces = (InterfaceInfo[]) {
