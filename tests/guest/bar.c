@@ -7,6 +7,7 @@
  *   bar [-d N] write OFFSET STRING     store a string
  *   bar [-d N] read OFFSET             one 64-bit word, in hex
  *   bar [-d N] touch OFFSET [LENGTH [STRIDE]]   read one byte of each page, or of one every STRIDE bytes
+ *   bar [-d N] count OFFSET FILE       count in the 64-bit word there until FILE exists; each number has to be read back
  *   bar [-d N] pass COUNT              read every word COUNT times; say how long each pass took
  *   bar [-d N] hammer SECONDS [PAGES]  read and write the first PAGES (all) while dom0 takes them away; see below
  *
@@ -87,6 +88,22 @@ static void pass(unsigned long count)
     }
 }
 
+static int count(volatile uint64_t *word, const char *stop)
+{
+    unsigned long long wrong = 0;
+    uint64_t n, found;
+
+    for (n = 1; n % 1024 || access(stop, F_OK); n++) {
+        *word = n;
+        __sync_synchronize();
+        found = *word;
+        if (found != n && !wrong++)
+            printf("%llx instead of %llx\n", (unsigned long long)found, (unsigned long long)n);
+    }
+    printf("%llu wrong of %llu\n", wrong, (unsigned long long)n - 1);
+    return wrong ? 1 : 0;
+}
+
 static int hammer(unsigned long seconds, size_t pages)
 {
     volatile uint64_t *control = (volatile uint64_t *)bar;
@@ -159,7 +176,7 @@ int main(int argc, char **argv)
         argv += 2, argc -= 2;
     }
     if (argc < 1) {
-        fprintf(stderr, "usage: bar [-d N] size|cat|write|read|touch|pass|hammer ...\n");
+        fprintf(stderr, "usage: bar [-d N] size|cat|write|read|touch|count|pass|hammer ...\n");
         return 2;
     }
     command = argv[0];
@@ -185,6 +202,13 @@ int main(int argc, char **argv)
         if (length < 8)
             return 2;
         printf("%016llx\n", *(volatile unsigned long long *)(bar + offset));
+    } else if (!strcmp(command, "count") && argc == 2) {
+        char *end[] = { argv[0], NULL };
+
+        range(end, &offset, &length);
+        if (length < 8 || offset % 8)
+            return 2;
+        return count((volatile uint64_t *)(bar + offset), argv[1]);
     } else if (!strcmp(command, "pass") && argc == 1) {
         pass(number(argv[0]));
     } else if (!strcmp(command, "hammer") && argc >= 1) {

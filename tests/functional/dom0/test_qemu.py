@@ -209,7 +209,7 @@ def test_slow_page():
 
 @limit(200)
 def test_bar_moves_while_waiting():
-    """The guest switches the BAR off while one of its vCPUs waits for a page of it. Nobody waits for the page but that vCPU."""
+    """The guest switches the BAR off while one of its vCPUs waits for a page of it. Nobody waits for the page any more."""
     path = backing("lent", MIB)
     with Guest(args=ivshmem(path, "1M"), **TWO) as guest:
         guest.must("bar touch 0 1048576")
@@ -220,10 +220,71 @@ def test_bar_moves_while_waiting():
             guest.must(f"printf '\\000\\000' | dd of={dev}/config bs=1 seek=4 conv=notrunc 2>/dev/null", 10)
             wait_for("the lease to end", lambda: not guest.leases(), 10)
             assert scenario.leases_in_xen() == []
+            wait_for("the guest's write, which nobody takes", lambda: guest.run("test -e /tmp/wrote")[0] == 0, 10)
             guest.must(f"printf '\\003\\000' | dd of={dev}/config bs=1 seek=4 conv=notrunc 2>/dev/null", 10)
             wait_for("a new lease", lambda: len(guest.leases()) == 1, 10)
+            assert scenario.read_file(path, 8192, 6) != b"thawed"
+            # the same vCPU again, on the new lease, while the old page has not come
+            guest.must("rm /tmp/wrote")
+            waits_for_page(guest)
         wait_for("the guest's write", lambda: guest.run("test -e /tmp/wrote")[0] == 0, 20)
         assert scenario.read_file(path, 8192, 6) == b"thawed"
+    scenario.healthy()
+
+
+def octal(number, size):
+    """For printf: the bytes of a number."""
+    return "".join(f"\\{byte:03o}" for byte in number.to_bytes(size, "little"))
+
+
+@limit(200)
+def test_covered_while_running():
+    """Another device's BAR comes and goes over the middle of lent memory. What a vCPU does to the rest all the time is not lost."""
+    path = backing("lent", 4 * MIB)
+    args = ivshmem(path, "4M") + ["-device", "xen-lend-testdev,kind=fd"]
+    with Guest(args=args, **TWO) as guest:
+        lent = guest.must("grep -l 0x1110 /sys/bus/pci/devices/*/device").rsplit("/", 1)[0]
+        other = guest.must("grep -l 0x0005 /sys/bus/pci/devices/*/device").rsplit("/", 1)[0]
+        base = int(guest.must(f"sed -n 3p {lent}/resource").split()[0], 16)
+
+        def config(offset, text):
+            return f"printf '{text}' | dd of={other}/config bs=1 seek={offset} conv=notrunc 2>/dev/null"
+
+        guest.must(config(4, octal(0, 2)))
+        guest.must(config(16, octal(base + MIB, 8)))
+        guest.must("(taskset 2 bar count 0 /tmp/stop >/tmp/count) >/dev/null 2>&1 </dev/null &")
+        guest.must(f"bar touch {3 * MIB} 8192")
+        assert len(guest.leases()) == 1, guest.leases()
+        guest.must(config(4, octal(2, 2)))
+        assert len(guest.leases()) == 3, guest.leases()
+        guest.must(f"for i in $(seq 50); do {config(4, octal(0, 2))}; {config(4, octal(2, 2))}; done", 100)
+        guest.must("touch /tmp/stop")
+        text = wait_for("the count", lambda: guest.run("grep wrong /tmp/count")[1].strip(), 20)
+        note(f"{text}, in 51 times there and back")
+        assert text.startswith("0 wrong"), guest.must("cat /tmp/count")
+    scenario.healthy()
+
+
+@limit(300)
+def test_end_of_large_lease():
+    """A lease of 512 MiB, all of it installed in pages of 4 KiB, ends: how long QEMU's main loop does nothing else."""
+    args = ["-object", "memory-backend-ram,id=lm,size=512M,share=off,prealloc=on", "-device", "ivshmem-plain,memdev=lm",
+            "-trace", "xen_lend_unleased"]
+    with Guest(args=args, extra="shadow_memory = 16") as guest:
+        dev = guest.must("grep -l 0x1110 /sys/bus/pci/devices/*/device").rsplit("/", 1)[0]
+        ends = []
+        for length in 4096, 64 << 20, 512 << 20:    # a fault brings its neighbours along
+            guest.must(f"bar touch 0 {length}", timeout=150)
+            installed = guest.lease()["installed"] >> 20
+            for command in ("\\000", "\\003"):
+                guest.must(f"printf '{command}\\000' | dd of={dev}/config bs=1 seek=4 conv=notrunc 2>/dev/null", 60)
+            took = [int(us) / 1000 for us in re.findall(r"xen_lend_unleased id \d+ us (\d+)", guest.dm_log())]
+            ends.append((installed, took[-1]))
+            wait_for("a new lease", lambda: len(guest.leases()) == 1, 10)
+        note("; ".join(f"{mib} MiB installed: {ms:.1f} ms" for mib, ms in ends))
+        assert ends[0][0] <= 2 and ends[-1][0] == 512, ends
+        # some 131,000 pages; a wait for anything but the work would be longer
+        assert all(ms < 10_000 for _, ms in ends), ends
     scenario.healthy()
 
 
