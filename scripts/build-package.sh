@@ -61,7 +61,7 @@ for_debian() {
 }
 
 common="$revision $(cat /opt/root-id) $maintainer"
-for_debian xen xen-hypervisor-lend "$(key_of "$common" "$(source_id xen)" scripts/build-package.sh scripts/overlay.sh packages/xen xen-patches)"
+for_debian xen xen-hypervisor-lend "$(key_of "$common" "$(source_id xen)" scripts/build-package.sh scripts/overlay.sh packages/xen xen-patches xen)"
 for_debian qemu qemu-lend "$(key_of "$common" "$(source_id qemu)" scripts/build-package.sh scripts/overlay.sh packages/qemu hw include accel qapi \
     linux/include qemu-patches)"
 

@@ -51,15 +51,15 @@ part_key() {
     common="scripts/build-$1.sh"
     case $1 in
         root)    root_key ;;
-        xen)     key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh scripts/xen-tool.sh configs/xen.config xen-patches ;;
-        flask)   key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh configs/xen.config xen-patches ;;
+        xen)     key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh scripts/xen-tool.sh configs/xen.config xen-patches xen ;;
+        flask)   key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh configs/xen.config xen-patches xen ;;
         qemu)    key_of "$(root_id)" "$(source_id qemu)" $common scripts/overlay.sh configs/qemu.options hw include accel qapi linux/include qemu-patches ;;
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
         dom0)    key_of "$(root_id)" $common scripts/debian-tree.sh scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
         debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/linux-source.sh scripts/initrd.sh configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
         guestroot) key_of "$(root_id)" $common scripts/debian-tree.sh images/guestroot "$(xfstests_id)" ;;
-        package) key_of "$(root_id)" "$(source_id xen)" "$(source_id qemu)" $common scripts/overlay.sh packages xen-patches hw include accel qapi linux \
+        package) key_of "$(root_id)" "$(source_id xen)" "$(source_id qemu)" $common scripts/overlay.sh packages xen-patches xen hw include accel qapi linux \
                      qemu-patches tools examples docs/install.md docs/user-guide.md docs/limits.md ;;
         debiandom0) key_of "$(root_id)" $common images/debiandom0 ;;
         payload) key_of "$(part_key xen)" "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 docs/instructions.md linux/include linux/tools scripts/fetch-kernel-files.sh examples ;;

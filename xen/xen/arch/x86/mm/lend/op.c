@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Memory lending: HVMOP_lend. */
+
+#include <xen/guest_access.h>
+#include <xen/rcupdate.h>
+#include <xen/sched.h>
+#include <xen/trace.h>
+
+#include <xsm/xsm.h>
+
+#include "private.h"
+
+static DEFINE_RCU_READ_LOCK(lease_read_lock);
+
+int lend_revoke(struct domain *d, struct xen_hvm_lend_revoke *op)
+{
+    struct p2m_domain *p2m = p2m_get_hostp2m(d);
+    struct lease *l;
+    unsigned long first, end;
+    int rc;
+
+    if ( op->pad )
+        return -EINVAL;
+
+    p2m_lock(p2m);
+
+    l = lend_get_own(p2m, op->id, &rc);
+    if ( !l )
+        goto out;
+
+    rc = -EINVAL;
+    if ( op->offset >= l->nr || !op->nr || op->nr > l->nr - op->offset )
+        goto out;
+
+    /* R1.  Pairs with I2: The lock makes this atomic with R2 to R4. */
+    op->generation = ++l->generation;
+
+    /*
+     * Someone else may be busy ending the lease.  The caller nevertheless has
+     * to find its frames unused upon return.
+     */
+    first = max_t(unsigned long, op->offset, l->removed);
+    end = min_t(unsigned long, op->offset + op->nr, l->built);
+
+    rc = 0;
+    if ( first < end )
+    {
+        unsigned long done;
+
+        lend_begin_update(p2m, l);
+        done = lend_zap_chunk(p2m, l, first, end - first);
+        lend_end_update(p2m, l);
+
+        TRACE_TIME(TRC_MEM_LEND_REVOKE, d->domain_id, l->id, first, done);
+
+        first += done;
+        if ( first < end )
+        {
+            op->nr -= first - op->offset;
+            op->offset = first;
+            rc = -ERESTART;
+        }
+    }
+
+ out:
+    p2m_unlock(p2m);
+
+    return rc;
+}
+
+int lend_query(struct domain *d, struct xen_hvm_lend_query *op)
+{
+    struct p2m_domain *p2m = p2m_get_hostp2m(d);
+    const struct lease *l;
+    int rc = -ENOENT;
+
+    if ( op->pad )
+        return -EINVAL;
+
+    p2m_lock(p2m);
+
+    /* New leases are added at the end, so ids are ascending. */
+    list_for_each_entry ( l, &p2m->lend.leases, list )
+    {
+        if ( l->id < op->id )
+            continue;
+
+        *op = (struct xen_hvm_lend_query){
+            .id = l->id,
+            .lender = l->lender,
+            .ioserv = l->ioserv,
+            .flags = (l->readonly ? XEN_HVM_LEND_readonly : 0) |
+                     (l->state == LEASE_dying ? XEN_HVM_LEND_dying : 0),
+            .memtype = l->memtype,
+            .first_gfn = gfn_x(l->first),
+            .nr = l->nr,
+            .installed = l->installed,
+            .generation = l->generation,
+            .faults = l->faults,
+            .installs = l->installs,
+            .revokes = l->revokes,
+            .flushes = l->flushes,
+            .reclaims = l->reclaims,
+        };
+        rc = 0;
+        break;
+    }
+
+    p2m_unlock(p2m);
+
+    return rc;
+}
+
+/*
+ * Policy decides who may lend.  It doesn't have a say in taking memory back,
+ * or in finishing what was begun: The policy may have changed, while the
+ * lender has to be able to reuse its memory.  That it's the caller's lease is
+ * checked in any case.  Domains which don't lend to @d don't get as far as the
+ * lock.
+ */
+static bool is_ending(const struct domain *d, const struct xen_hvm_lend_op *op)
+{
+    const struct domain *currd = current->domain;
+    const struct lease *l;
+    bool ret = false;
+
+    if ( !currd->arch.mem_lender ||
+         (op->cmd != XEN_HVM_LEND_revoke && op->cmd != XEN_HVM_LEND_destroy &&
+          (op->cmd != XEN_HVM_LEND_create || !op->u.create.id)) )
+        return false;
+
+    rcu_read_lock(&lease_read_lock);
+
+    list_for_each_entry_rcu ( l, &p2m_get_hostp2m(d)->lend.leases, list )
+        if ( l->lender == currd->domain_id )
+        {
+            ret = true;
+            break;
+        }
+
+    rcu_read_unlock(&lease_read_lock);
+
+    return ret;
+}
+
+/*
+ * The number of the borrower, which other than its ID isn't used again.  It
+ * gets one when first asked.
+ */
+static uint64_t get_number(struct domain *d)
+{
+    static DEFINE_SPINLOCK(lock);
+    static uint64_t last;
+    struct p2m_domain *p2m = p2m_get_hostp2m(d);
+    uint64_t number;
+
+    spin_lock(&lock);
+
+    if ( !p2m->lend.number )
+        p2m->lend.number = ++last;
+    number = p2m->lend.number;
+
+    spin_unlock(&lock);
+
+    return number;
+}
+
+int lend_op(XEN_GUEST_HANDLE_PARAM(xen_hvm_lend_op_t) arg)
+{
+    struct xen_hvm_lend_op op;
+    uint64_t number;
+    struct domain *d;
+    int rc;
+
+    if ( copy_from_guest(&op, arg, 1) )
+        return -EFAULT;
+
+    if ( op.pad )
+        return -EINVAL;
+
+    rc = rcu_lock_remote_domain_by_id(op.domain, &d);
+    if ( rc )
+        return rc;
+
+    rc = -EINVAL;
+    if ( !is_hvm_domain(d) )
+        goto out;
+
+    rc = is_ending(d, &op) ? 0 : xsm_mem_lend(XSM_DM_PRIV, d);
+    if ( rc )
+        goto out;
+
+    number = get_number(d);
+    rc = -ESRCH;
+    if ( op.number && op.number != number )
+        goto out;
+    op.number = number;
+
+    switch ( op.cmd )
+    {
+    case XEN_HVM_LEND_create:
+        rc = lend_create(d, &op.u.create);
+        break;
+
+    case XEN_HVM_LEND_destroy:
+        rc = lend_destroy(d, &op.u.destroy);
+        break;
+
+    case XEN_HVM_LEND_install:
+        rc = lend_install(d, &op.u.install);
+        break;
+
+    case XEN_HVM_LEND_revoke:
+        rc = lend_revoke(d, &op.u.revoke);
+        break;
+
+    case XEN_HVM_LEND_query:
+        rc = lend_query(d, &op.u.query);
+        break;
+
+    default:
+        rc = -EOPNOTSUPP;
+        break;
+    }
+
+    /*
+     * How far an install got needs reporting in particular when it failed.  A
+     * query tells the borrower's number even if there are no leases.
+     */
+    if ( (!rc || rc == -ERESTART || op.cmd == XEN_HVM_LEND_install ||
+          op.cmd == XEN_HVM_LEND_query) &&
+         __copy_to_guest(arg, &op, 1) )
+        rc = -EFAULT;
+
+ out:
+    rcu_unlock_domain(d);
+
+    return rc;
+}
+
+#ifdef CONFIG_COMPAT
+#include <compat/hvm/hvm_op.h>
+
+/* There's nothing to translate. */
+CHECK_hvm_lend_create;
+CHECK_hvm_lend_destroy;
+CHECK_hvm_lend_install;
+CHECK_hvm_lend_revoke;
+CHECK_hvm_lend_query;
+#endif
+
+/*
+ * Local variables:
+ * mode: C
+ * c-file-style: "BSD"
+ * c-basic-offset: 4
+ * tab-width: 4
+ * indent-tabs-mode: nil
+ * End:
+ */
