@@ -147,7 +147,8 @@ struct xen_lend_lease {
  *
  * On return nothing of the lease is mapped in the borrower and its frames are
  * unpopulated again.  Resolves under way on other threads end with ENOENT.
- * Errors: ENOTCONN, ENOENT.
+ * Errors: ENOTCONN, ENOENT, EIO (Xen, having a bug, does not let go of the lease:
+ * the kernel asks again from time to time, its log says more).
  */
 struct xen_lend_unlease {
 	__u32 size;
