@@ -27,7 +27,8 @@ if [ "$(cat "$work/src/.key" 2>/dev/null)" != "$key" ]; then
     grep -q lockdep_set_novalidate_class "$work/src/drivers/xen/gntdev.c" || die "gntdev.c is not what it was"
     echo "$key" >"$work/src/.key"
 fi
-rsync -a --checksum "$TOP/linux/" "$work/src/"
+# not their times: what is older than an object of another run would not be compiled
+rsync -rlp --checksum "$TOP/linux/" "$work/src/"
 
 # xen_prepare_pvh() is C that runs before KASAN is set up; Linux forgets that of what it calls (as of 6.12)
 early="$(printf "KASAN_SANITIZE_%s.o=n " enlighten enlighten_pvh vga common static_call string)"
