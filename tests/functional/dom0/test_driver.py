@@ -24,7 +24,7 @@ def test_driver_exercise():
     no_kernel_complaints()
 
 
-def test_driver_kselftest():
+def test_kselftest():
     """The test that goes into Linux' tree: all of it passes, and nothing is skipped."""
     with Paused() as guest:
         done = subprocess.run([program("xen_lend_test")], env={**os.environ, "XEN_LEND_DOMID": str(guest.domid), "XEN_LEND_GFN": hex(GFN)},
