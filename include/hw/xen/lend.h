@@ -57,6 +57,13 @@ void xen_lend_set_failure(XenLendFailure failure);
 XenLendFailure xen_lend_get_failure(void);
 
 /**
+ * xen_lend_add_properties: add "lend" and "lend-failure" to the accelerator
+ *
+ * @oc: the accelerator's class
+ */
+void xen_lend_add_properties(ObjectClass *oc);
+
+/**
  * xen_lend_open: get ready to lend to xen_domid
  *
  * Opens the kernel's lend device and binds it to the guest, both of which
