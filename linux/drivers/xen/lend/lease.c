@@ -5,12 +5,16 @@
 #include <linux/bitmap.h>
 #include <linux/file.h>
 #include <linux/module.h>
+#include <linux/kthread.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "lend.h"
 #include "trace.h"
+
+/* Ends of mappings and of zeros, and of leases that Xen did not end at once. */
+struct workqueue_struct *lend_wq;
 
 /* What Xen says when there is nothing left to revoke or destroy. */
 static bool lend_is_gone(int rc)
@@ -99,6 +103,22 @@ bool lend_revoke(struct lend_lease *l, unsigned long first,
 		bitmap_clear(l->chunks, c0, c1 - c0 + 1);
 	lend_zero_drop(l, first, last);
 	return true;
+}
+
+/*
+ * May what was looked up when the notifier's sequence was @seq be installed?
+ * 0; -EAGAIN: no, something has been taken away since; -ENOENT: the lease has
+ * ended; -ESRCH: Xen does not have it any more.
+ */
+int lend_may_install(struct lend_lease *l, unsigned long seq)
+{
+	lockdep_assert_held(&l->lock);
+
+	if (l->dead)
+		return -ENOENT;
+	if (l->gone)
+		return -ESRCH;
+	return mmu_interval_read_retry(&l->mni, seq) ? -EAGAIN : 0;
 }
 
 /*
@@ -289,13 +309,43 @@ static int lend_forget(struct lend_lease *l)
 	return 0;
 }
 
+static void lend_unmap_work(struct work_struct *work)
+{
+	struct lend_lease *l = container_of(work, struct lend_lease, unmap);
+
+	kthread_use_mm(l->mm);
+	lend_unmap(l);
+	kthread_unuse_mm(l->mm);
+	mmput(l->mm);
+	lend_lease_put(l);
+}
+
+/*
+ * End the driver's mapping.  Whoever ends a lease may be another process than the
+ * one that made it, or be exiting: then a worker does it.  Nobody waits for
+ * that, since the lock of an address space can be held for as long as some
+ * backing takes.
+ */
+static void lend_lease_unmap(struct lend_lease *l)
+{
+	if (!l->file)
+		return;
+	if (current->mm == l->mm) {
+		lend_unmap(l);
+	} else if (mmget_not_zero(l->mm)) {
+		kref_get(&l->ref);
+		INIT_WORK(&l->unmap, lend_unmap_work);
+		queue_work(lend_wq, &l->unmap);
+	}
+}
+
 /* What Linux has of a lease that Xen has forgotten. */
 static void lend_lease_bury(struct lend_lease *l)
 {
 	/* Waits for callbacks under way; they take the lock. */
 	mmu_interval_notifier_remove(&l->mni);
 
-	lend_unmap(l);
+	lend_lease_unmap(l);
 }
 
 /* How long until Xen is asked again to end a lease, to begin with and at most. */
@@ -316,7 +366,7 @@ static void lend_end_work(struct work_struct *work)
 	pr_info("xen_lend: dom %u lease %u: ended at last\n", l->domid, l->id);
 	lend_lease_bury(l);
 	lend_lease_put(l);
-	/* This code stays until the queue is empty, see lend_map_exit(). */
+	/* This code stays until the queue is empty, see lend_lease_exit(). */
 	module_put(THIS_MODULE);
 }
 
@@ -407,7 +457,7 @@ kill:
 	lend_lease_kill(l);
 	goto put;
 unmap:
-	lend_unmap(l);
+	lend_lease_unmap(l);
 put:
 	lend_lease_put(l);
 	return rc;
@@ -485,4 +535,16 @@ int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st)
 		.slowest_us = atomic64_read(&l->slowest_us),
 	};
 	return 0;
+}
+
+int lend_lease_init(void)
+{
+	lend_wq = alloc_workqueue("xen_lend", WQ_UNBOUND, 0);
+	return lend_wq ? 0 : -ENOMEM;
+}
+
+/* Waits for what is left to be done; there is no lease on any file any more. */
+void lend_lease_exit(void)
+{
+	destroy_workqueue(lend_wq);
 }

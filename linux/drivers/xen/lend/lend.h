@@ -173,6 +173,8 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @absent:	pages that could not be faulted in ahead
  * @pfnmap:	the last page faulted came from a PFN map
  * @write:	the borrower wants to write
+ * @seq:	the notifier's sequence before the look-up
+ * @commits:	lend_lease.commits before it
  * @frame:	for Xen: XEN_HVM_LEND_frame_skip, or a number and the write bit
  * @page:	page to put after the install, NULL for a PFN without one
  */
@@ -183,13 +185,30 @@ struct lend_batch {
 	unsigned int absent;
 	bool pfnmap;
 	bool write;
+	unsigned long seq;
+	unsigned long commits;
 	u64 frame[LEND_CHUNK];
 	struct page *page[LEND_CHUNK];
 };
 
 #define LEND_NO_TARGET		UINT_MAX
 
+/**
+ * struct lend_outcome - what a resolve has come to
+ * @installed:	pages installed
+ * @err:	what is wrong with the backing (positive errno), or 0
+ * @zeroed:	a zero page stands in
+ */
+struct lend_outcome {
+	u32 installed;
+	u32 err;
+	bool zeroed;
+};
+
 /* lease.c */
+extern struct workqueue_struct *lend_wq;
+int lend_lease_init(void);
+void lend_lease_exit(void);
 int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg);
 int lend_lease_end(struct lend_file *f, u32 id);
 void lend_lease_end_all(struct lend_file *f);
@@ -199,11 +218,9 @@ void lend_lease_put(struct lend_lease *l);
 int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st);
 bool lend_revoke(struct lend_lease *l, unsigned long first,
 		 unsigned long last);
+int lend_may_install(struct lend_lease *l, unsigned long seq);
 
 /* map.c */
-extern struct workqueue_struct *lend_wq;
-int lend_map_init(void);
-void lend_map_exit(void);
 int lend_map(struct lend_lease *l, int fd);
 void lend_unmap(struct lend_lease *l);
 
@@ -220,8 +237,7 @@ int lend_gather_all(struct lend_lease *l, struct lend_batch *b);
 u64 lend_frame(unsigned long pfn, bool write);
 
 /* zero.c */
-int lend_zero_install(struct lend_lease *l, unsigned long page,
-		      unsigned long seq, unsigned long commits);
+int lend_zero_install(struct lend_lease *l, const struct lend_batch *b);
 void lend_zero_drop(struct lend_lease *l, unsigned long first,
 		    unsigned long last);
 void lend_zero_cancel(struct lend_lease *l);

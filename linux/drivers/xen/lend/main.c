@@ -271,14 +271,14 @@ static int __init lend_init(void)
 
 	if (!xen_domain())
 		return -ENODEV;
-	rc = lend_map_init();
+	rc = lend_lease_init();
 	if (rc)
 		return rc;
 	lend_debugfs_init();
 	rc = misc_register(&lend_dev);
 	if (rc) {
 		lend_debugfs_exit();
-		lend_map_exit();
+		lend_lease_exit();
 	}
 	return rc;
 }
@@ -287,7 +287,7 @@ static void __exit lend_exit(void)
 {
 	misc_deregister(&lend_dev);
 	lend_debugfs_exit();
-	lend_map_exit();
+	lend_lease_exit();
 }
 
 module_init(lend_init);

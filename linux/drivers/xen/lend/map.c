@@ -13,14 +13,10 @@
  */
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/kthread.h>
 #include <linux/mman.h>
 #include <linux/sched/mm.h>
-#include <linux/workqueue.h>
 
 #include "lend.h"
-
-struct workqueue_struct *lend_wq;
 
 /*
  * What is mapped at @at, up to @end: *from and *to are set to the part of one
@@ -74,46 +70,20 @@ static void lend_unmap_part(unsigned long from, unsigned long to)
 	}
 }
 
-/* Undo lend_map() in the address space we run in; leave alone what is not ours. */
-static void lend_unmap_here(struct lend_lease *l)
+/**
+ * lend_unmap - undo lend_map()
+ * @l:		a lease whose notifier is gone, or that never got one
+ *
+ * In the address space of the lease, which the caller runs in.  What has taken
+ * the mapping's place is left alone.
+ */
+void lend_unmap(struct lend_lease *l)
 {
 	unsigned long at, from, to, end = lend_va(l, l->nr);
 
 	for (at = l->addr; at < end; at = to)
 		if (lend_mapped(l->mm, at, end, &from, &to) == l->file)
 			lend_unmap_part(from, to);
-}
-
-static void lend_unmap_work(struct work_struct *work)
-{
-	struct lend_lease *l = container_of(work, struct lend_lease, unmap);
-
-	kthread_use_mm(l->mm);
-	lend_unmap_here(l);
-	kthread_unuse_mm(l->mm);
-	mmput(l->mm);
-	lend_lease_put(l);
-}
-
-/**
- * lend_unmap - end the driver's mapping
- * @l:		a lease whose notifier is gone
- *
- * Whoever ends a lease may be another process than the one that made it, or be
- * exiting: then a worker does it.  Nobody waits for that, since the lock of an
- * address space can be held for as long as some backing takes.
- */
-void lend_unmap(struct lend_lease *l)
-{
-	if (!l->file)
-		return;
-	if (current->mm == l->mm) {
-		lend_unmap_here(l);
-	} else if (mmget_not_zero(l->mm)) {
-		kref_get(&l->ref);
-		INIT_WORK(&l->unmap, lend_unmap_work);
-		queue_work(lend_wq, &l->unmap);
-	}
 }
 
 /* Make the new mapping the lease's: know it again, and have it neither forked nor dumped. */
@@ -166,16 +136,4 @@ int lend_map(struct lend_lease *l, int fd)
 	if (rc)
 		vm_munmap(addr, len);
 	return rc;
-}
-
-int lend_map_init(void)
-{
-	lend_wq = alloc_workqueue("xen_lend", WQ_UNBOUND, 0);
-	return lend_wq ? 0 : -ENOMEM;
-}
-
-/* Waits for the mappings still to be ended; there is no lease any more. */
-void lend_map_exit(void)
-{
-	destroy_workqueue(lend_wq);
 }

@@ -56,7 +56,7 @@ static void lend_replaced(struct lend_lease *l, struct lend_batch *b,
 /* Install entries lo..hi; *done is set to how many of them Xen has dealt with. */
 static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
 			      unsigned int lo, unsigned int hi,
-			      unsigned int *done, u32 *installed)
+			      unsigned int *done, struct lend_outcome *out)
 {
 	unsigned long c = lend_chunk(l, b->first + lo);
 	int rc;
@@ -70,20 +70,21 @@ static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
 			      done);
 	trace_xen_lend_install(l, b->first + lo, hi - lo + 1, *done, rc);
 	lend_replaced(l, b, lo, *done);
-	*installed += lend_count(b->frame + lo, *done);
+	out->installed += lend_count(b->frame + lo, *done);
 	return rc;
 }
 
 /* The same if nobody waits: frames that Xen refuses are left out. */
 static int lend_install_each(struct lend_lease *l, struct lend_batch *b,
-			     unsigned int lo, unsigned int hi, u32 *installed)
+			     unsigned int lo, unsigned int hi,
+			     struct lend_outcome *out)
 {
 	unsigned int done;
 	int rc, err = 0;
 
 	/* The first one that was not dealt with is the one refused. */
 	for (; lo <= hi; lo += done + 1) {
-		rc = lend_install_range(l, b, lo, hi, &done, installed);
+		rc = lend_install_range(l, b, lo, hi, &done, out);
 		if (rc != -EPERM)
 			return rc ?: err;
 		err = rc;
@@ -92,7 +93,7 @@ static int lend_install_each(struct lend_lease *l, struct lend_batch *b,
 }
 
 static int lend_install(struct lend_lease *l, struct lend_batch *b,
-			u32 *installed)
+			struct lend_outcome *out)
 {
 	unsigned int lo, hi, done;
 	int rc;
@@ -107,8 +108,8 @@ static int lend_install(struct lend_lease *l, struct lend_batch *b,
 
 	lend_batch_dirty(b);
 	if (b->target == LEND_NO_TARGET)
-		return lend_install_each(l, b, lo, hi, installed);
-	rc = lend_install_range(l, b, lo, hi, &done, installed);
+		return lend_install_each(l, b, lo, hi, out);
+	rc = lend_install_range(l, b, lo, hi, &done, out);
 
 	/* The one somebody waits for is in: the rest was a courtesy. */
 	if (rc && b->target >= lo && b->target - lo < done)
@@ -116,28 +117,22 @@ static int lend_install(struct lend_lease *l, struct lend_batch *b,
 
 	/* A neighbour Xen does not like, or too little room for all of them. */
 	if ((rc == -EPERM || rc == -ENOSPC || rc == -EINVAL) && lo != hi)
-		rc = lend_install_range(l, b, b->target, b->target, &done,
-					installed);
+		rc = lend_install_range(l, b, b->target, b->target, &done, out);
 	return rc;
 }
 
 /* The second half: check that nothing has changed, and install. */
 static int lend_commit(struct lend_lease *l, struct lend_batch *b,
-		       unsigned long seq, u32 *installed)
+		       struct lend_outcome *out)
 {
-	u32 before = *installed;
+	u32 before = out->installed;
 	int rc;
 
 	mutex_lock(&l->lock);
-	if (l->dead)
-		rc = -ENOENT;
-	else if (l->gone)
-		rc = -ESRCH;
-	else if (mmu_interval_read_retry(&l->mni, seq))
-		rc = -EAGAIN;
-	else
-		rc = lend_install(l, b, installed);
-	if (*installed != before)
+	rc = lend_may_install(l, b->seq);
+	if (!rc)
+		rc = lend_install(l, b, out);
+	if (out->installed != before)
 		/* Pairs with lend_resolve_batch(): who sees this finds the pages. */
 		smp_store_release(&l->commits, l->commits + 1);
 	mutex_unlock(&l->lock);
@@ -174,16 +169,14 @@ static void lend_pause(unsigned int tries)
 
 /*
  * Bring in one batch, trying again for as long as revokes come between.
- * Returns 0 or an error that ends the call; @err is what is wrong with the
- * backing, @zeroed whether a zero page stands in.
+ * Returns 0 or an error that ends the call.  Adds to @out->installed, and sets
+ * the rest of it.
  */
 static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
-			      bool write, u32 *installed, u32 *err,
-			      bool *zeroed)
+			      bool write, struct lend_outcome *out)
 {
 	bool wanted = b->target != LEND_NO_TARGET, alive;
 	unsigned int tries = 0;
-	unsigned long seq, commits;
 	int rc;
 
 	do {
@@ -200,18 +193,18 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 			return -ERESTARTSYS;
 
 		lend_batch_reset(b, write);
-		*err = 0;
+		out->err = 0;
 		rc = 0;
 		alive = mmget_not_zero(l->mm);
 		/* Takes time: before the sequence, which goes by what follows. */
 		if (alive && !wanted)
-			rc = lend_populate(l, b, err);
-		seq = mmu_interval_read_begin(&l->mni);
+			rc = lend_populate(l, b, &out->err);
+		b->seq = mmu_interval_read_begin(&l->mni);
 		/* Pairs with the release in lend_commit(). */
-		commits = smp_load_acquire(&l->commits);
+		b->commits = smp_load_acquire(&l->commits);
 		/* The lender's address space is gone, and the backing with it. */
 		if (!alive)
-			*err = ESRCH;
+			out->err = ESRCH;
 		else if (wanted)
 			rc = lend_gather(l, b, tries <= LEND_PATIENCE);
 		else if (!rc)
@@ -221,18 +214,17 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 			rc = 0;
 
 		if (lend_is_failure(rc, wanted)) {
-			*err = -rc;
+			out->err = -rc;
 			rc = 0;
 		}
 		if (rc) {
 			;
-		} else if (!wanted || !*err) {
-			rc = lend_commit(l, b, seq, installed);
+		} else if (!wanted || !out->err) {
+			rc = lend_commit(l, b, out);
 		} else if (!write && l->flags & XEN_LEND_POLICY_ZERO) {
-			rc = lend_zero_install(l, b->first + b->target, seq,
-					       commits);
-			*zeroed = !rc;
-			*installed += !rc;
+			rc = lend_zero_install(l, b);
+			out->zeroed = !rc;
+			out->installed += !rc;
 		}
 		lend_batch_put(b);
 		/*
@@ -245,7 +237,7 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 
 	/* Xen would not take the frame: that is for the borrower to know. */
 	if (rc == -EPERM || rc == -EINVAL || rc == -EIO) {
-		*err = *err ?: -rc;
+		out->err = out->err ?: -rc;
 		rc = 0;
 	}
 	return rc;
@@ -265,12 +257,11 @@ static void lend_batch_around(struct lend_lease *l, struct lend_batch *b,
 /* @nr: the pages wanted, and then those dealt with. */
 static int lend_prefault(struct lend_lease *l, struct lend_batch *b,
 			 unsigned long page, u32 *nr, bool write,
-			 u32 *installed, u32 *err)
+			 struct lend_outcome *out)
 {
 	unsigned long start = page, end = page + *nr, stop;
-	bool zeroed;
-	u32 e;
-	int rc;
+	u32 first_err = 0;
+	int rc = 0;
 
 	for (; page < end; page = stop) {
 		if (page != start && signal_pending(current))
@@ -279,18 +270,16 @@ static int lend_prefault(struct lend_lease *l, struct lend_batch *b,
 		b->first = page;
 		b->nr = stop - page;
 		b->target = LEND_NO_TARGET;
-		rc = lend_resolve_batch(l, b, write, installed, &e, &zeroed);
-		if (rc && page == start)
-			return rc;
+		rc = lend_resolve_batch(l, b, write, out);
 		/* What was done counts; the caller goes on from there. */
 		if (rc)
 			break;
-		if (e && !*err)
-			*err = e;
+		first_err = first_err ?: out->err;
 		cond_resched();
 	}
+	out->err = first_err;
 	*nr = page - start;
-	return 0;
+	return page == start ? rc : 0;
 }
 
 static void lend_account(struct lend_lease *l, u32 installed, bool failed,
@@ -317,9 +306,8 @@ int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
 	bool prefault = arg->flags & XEN_LEND_PREFAULT;
 	bool write = arg->flags & XEN_LEND_WRITE;
 	ktime_t start = ktime_get();
+	struct lend_outcome out = {};
 	struct lend_batch *b;
-	bool zeroed = false;
-	u32 installed = 0, err = 0;
 	int rc;
 	s64 us;
 
@@ -331,7 +319,7 @@ int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
 		return -EINVAL;
 
 	if (write && lend_readonly(l)) {
-		err = EACCES;
+		out.err = EACCES;
 		rc = 0;
 		goto out;
 	}
@@ -339,24 +327,23 @@ int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
 	if (!b)
 		return -ENOMEM;
 	if (prefault) {
-		rc = lend_prefault(l, b, page, &arg->nr, write, &installed,
-				   &err);
+		rc = lend_prefault(l, b, page, &arg->nr, write, &out);
 	} else {
 		lend_batch_around(l, b, page);
-		rc = lend_resolve_batch(l, b, write, &installed, &err,
-					&zeroed);
+		rc = lend_resolve_batch(l, b, write, &out);
 	}
 	kvfree(b);
 out:
 	us = ktime_us_delta(ktime_get(), start);
-	lend_account(l, installed, err, us);
-	trace_xen_lend_resolve(l, page, write, installed, rc ?: -(int)err, us);
+	lend_account(l, out.installed, out.err, us);
+	trace_xen_lend_resolve(l, page, write, out.installed,
+			       rc ?: -(int)out.err, us);
 	if (rc)
 		return rc;
 
-	arg->result = zeroed ? XEN_LEND_ZEROED :
-		      err ? XEN_LEND_FAILED : XEN_LEND_INSTALLED;
-	arg->installed = installed;
-	arg->err = err;
+	arg->result = out.zeroed ? XEN_LEND_ZEROED :
+		      out.err ? XEN_LEND_FAILED : XEN_LEND_INSTALLED;
+	arg->installed = out.installed;
+	arg->err = out.err;
 	return 0;
 }

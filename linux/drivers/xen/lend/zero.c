@@ -97,15 +97,14 @@ void lend_zero_cancel(struct lend_lease *l)
 /**
  * lend_zero_install - zeros where a page of the backing is not there
  * @l:		the lease
- * @i:		page of the lease
- * @seq:	read before the attempt to have the real page
- * @commits:	likewise
+ * @b:		has the page as its target; its @seq and @commits are from before
+ *		the attempt to have the real one
  *
  * Return: 0; -EAGAIN to start again; -ENOENT, -ESRCH, -ENOMEM and Xen's errors.
  */
-int lend_zero_install(struct lend_lease *l, unsigned long i,
-		      unsigned long seq, unsigned long commits)
+int lend_zero_install(struct lend_lease *l, const struct lend_batch *b)
 {
+	unsigned long i = b->first + b->target;
 	u64 frame = lend_frame(page_to_pfn(ZERO_PAGE(0)), false);
 	unsigned int done;
 	int rc;
@@ -118,20 +117,16 @@ int lend_zero_install(struct lend_lease *l, unsigned long i,
 		return rc;
 
 	mutex_lock(&l->lock);
-	if (l->dead) {
-		rc = -ENOENT;
-	} else if (l->gone) {
-		rc = -ESRCH;
-	} else if (mmu_interval_read_retry(&l->mni, seq) ||
-		   l->commits != commits || !xa_load(&l->zero, i)) {
-		/*
-		 * The note goes with a revoke, or with a zero that expires.  And
-		 * a file that has got longer meanwhile tells nobody, but may have
-		 * its page installed, and written to, by another resolve: zeros
-		 * must not take its place.
-		 */
+	rc = lend_may_install(l, b->seq);
+	/*
+	 * The note goes with a revoke, or with a zero that expires.  And a file
+	 * that has got longer meanwhile tells nobody, but may have its page
+	 * installed, and written to, by another resolve: zeros must not take its
+	 * place.
+	 */
+	if (!rc && (l->commits != b->commits || !xa_load(&l->zero, i)))
 		rc = -EAGAIN;
-	} else {
+	if (!rc) {
 		lend_zero_schedule(l);
 		__set_bit(lend_chunk(l, i), l->chunks);
 		rc = lend_xen_install(l, i, 1, &frame, &done);
