@@ -17,7 +17,7 @@ ln -s ../qemu/share "$tree/share/qemu"
 cp "$GUEST_DIR/vmlinuz" "$GUEST_DIR/initrd.gz" "$GUEST_DIR/initrd-pmem.gz" "$GUEST_DIR/ring0" "$tree/guest/"
 for ko in "$MODULE_DIR"/*.ko; do [ ! -e "$ko" ] || cp "$ko" "$tree/"; done
 cp -r "$TOP/examples/." "$tree/examples/"
-cp "$TOP"/tests/functional/dom0/*.py "$TOP/docs/instructions.md" "$tree/tests/"
+cp "$TOP"/tests/functional/dom0/*.py "$TOP"/tests/functional/dom0/lib/*.py "$TOP/docs/instructions.md" "$tree/tests/"
 for source in "$TOP"/tests/functional/dom0/c/*.c; do
     [ -e "$source" ] || continue
     name=${source##*/}
@@ -26,13 +26,6 @@ for source in "$TOP"/tests/functional/dom0/c/*.c; do
         -Wl,--as-needed -lxenguest -lxenctrl -lxendevicemodel -lxenforeignmemory -lxenevtchn -pthread
 done
 cp "$XEN_DIR/test-mem-lend" "$tree/tests/bin/"
-# the kselftest, as in a kernel tree; kselftest_harness.h is in no package but that of the kernel's source
-sh "$TOP/scripts/fetch-kernel-files.sh" "$LEND_CACHE/src/kernel"
-mkdir -p "$dest/kernel"
-cp -r "$LEND_CACHE/src/kernel/tools" "$TOP/linux/tools" "$dest/kernel/"
-make -C "$dest/kernel/tools/testing/selftests/drivers/xen-lend" KHDR_INCLUDES="-I$TOP/linux/include/uapi"
-cp "$dest/kernel/tools/testing/selftests/drivers/xen-lend/xen_lend_test" "$tree/tests/bin/"
-rm -rf "$dest/kernel"
 size=$(($(du -sm "$tree" | cut -f1) * 5 / 4 + 16))
 mke2fs -q -t ext4 -L lend -O ^has_journal -d "$tree" "$dest/payload.img" "${size}M"
 rm -rf "$tree"

@@ -118,7 +118,7 @@ OP(fnstcw) { X("fninit; fnstcw (%0)", : MEM(b + 64) : "memory"); }
 OP(fnstenv) { X("fninit; fnstenv (%0)", : MEM(b + 64) : "memory"); }
 OP(fnsave) { X("fninit; fldpi; fnsave (%0); fninit", : MEM(b + 64) : "memory"); }
 OP(stmxcsr) { X("stmxcsr (%0)", : MEM(b + 64) : "memory"); }
-/* What is loaded has been made by the same instructions before: by dom0 in the files, see test_instructions.py. */
+/* What is loaded has been made by the same instructions before: by dom0 in the files, see instructions.py. */
 #define STATE 1024
 OP(fldenv) { X("fldenv (%0); fnstcw (%1); fninit", : MEM(b + STATE), "r"(o) : "memory"); }
 OP(ldmxcsr) { uint32_t old; X("stmxcsr %0", "=m"(old) :); X("ldmxcsr (%0); stmxcsr (%1)", : MEM(b + STATE + 24), "r"(o) : "memory"); X("ldmxcsr %0", : "m"(old)); }

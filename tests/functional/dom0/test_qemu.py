@@ -9,7 +9,7 @@ import re
 import time
 
 import scenario
-from lendlab import DATA, QEMU, Guest, ask, backing, domains, ivshmem, limit, note, pattern, run, wait_for
+from lendlab import DATA, QEMU, Guest, ask, backing, domains, ivshmem, limit, note, pattern, wait_for
 from lendvmm import Paused, reclaims, tap
 
 MIB = 1 << 20

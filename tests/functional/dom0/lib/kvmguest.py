@@ -2,10 +2,11 @@
 """A guest like lendlab.Guest, under KVM: the same kernel, initrd and QEMU, in a machine of the same emulated hardware without Xen."""
 
 import os
+import re
 import socket
 import subprocess
 
-from lendlab import LEND, QEMU, Guest, re, wait_for
+from lendlab import LEND, QEMU, Guest, wait_for
 
 
 class KvmGuest(Guest):
