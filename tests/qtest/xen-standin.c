@@ -3,7 +3,7 @@
  *
  * Every function here has the name and, as far as QEMU can tell, the behaviour
  * of one in libxen*; those of libc are in xen-standin-lend.c, with the lend
- * device.  It refuses what the real ones refuse (see docs/abi.md for lending);
+ * device.  It refuses what the real ones refuse;
  * the test checks that nothing was refused that QEMU should have known better
  * than to ask, by looking at "mistakes".
  *

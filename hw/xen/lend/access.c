@@ -77,7 +77,7 @@ static Guarded *find_guarded(uintptr_t addr)
     Guarded *g;
 
     for (g = qatomic_load_acquire(&guarded); g; g = g->next) {
-        /* Pairs with the release in guard_block(). */
+        /* Pairs with the release in xen_lend_guard(). */
         size_t len = qatomic_load_acquire(&g->len);
 
         if (addr - g->host < len) {

@@ -2,8 +2,8 @@
 /*
  * Memory lending: what the files of the driver share.
  *
- * docs/kernel.md has the life cycle and the locking order in one place.  The
- * one rule to know before touching anything here: lend_lease.lock is taken by
+ * Documentation/userspace-api/xen-lend.rst has the life of a lease.  The one
+ * rule to know before touching anything here: lend_lease.lock is taken by
  * the MMU notifier, which runs inside reclaim and with mmap_lock or page locks
  * held.  So nothing done under it may allocate with reclaim, take mmap_lock,
  * drop the last reference to a mm, or wait for anybody.

@@ -2,7 +2,7 @@
 /*
  * The lending part of Xen's public/hvm/hvm_op.h.  In the kernel tree
  * xen/interface/hvm/hvm_op.h has it; kernels that do not, get it from here.
- * docs/abi.md explains the calls and their errors.
+ * Xen's header explains the calls and their errors.
  */
 #ifndef _XEN_LEND_OP_H
 #define _XEN_LEND_OP_H

@@ -47,7 +47,7 @@
  *
  * Errors: EPERM (no CAP_SYS_ADMIN, or Xen refuses this domain), EBUSY (file
  * already bound), ESRCH (no such domain), EOPNOTSUPP (the hypervisor does not
- * know about lending), EINVAL (domid out of range, flags).
+ * know about lending), EINVAL (domid out of range, padding).
  */
 struct xen_lend_bind {
 	__u32 size;
