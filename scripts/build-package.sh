@@ -67,7 +67,10 @@ for_debian qemu qemu-lend "$(key_of "$common" "$(source_id qemu)" scripts/build-
 
 rm -rf "$work/xen-lend"; mkdir -p "$work/xen-lend/docs"
 cp -r "$TOP/linux" "$TOP/tools" "$TOP/examples" "$work/xen-lend/"
-cp "$TOP/docs/install.md" "$TOP/docs/user-guide.md" "$TOP/docs/limits.md" "$work/xen-lend/docs/"
+# all of them, as they point at each other; what is beside docs/ in a clone is elsewhere in a package
+for doc in "$TOP"/docs/*.md; do
+    sed -e 's,](\.\./examples/,](examples/,g' -e 's,\[\([^]]*\)\](\.\./[^)]*),\1,g' "$doc" >"$work/xen-lend/docs/${doc##*/}"
+done
 module=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$TOP/tools/dkms.conf")
 debianize "$work/xen-lend" xen-lend "$module+lend$revision" "$(of_debian xen Date)"
 packages "$work/xen-lend"

@@ -60,7 +60,7 @@ part_key() {
         debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/linux-source.sh scripts/initrd.sh configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
         guestroot) key_of "$(root_id)" $common scripts/debian-tree.sh images/guestroot "$(xfstests_id)" ;;
         package) key_of "$(root_id)" "$(source_id xen)" "$(source_id qemu)" $common scripts/overlay.sh packages xen-patches xen hw include accel qapi linux \
-                     qemu-patches tools examples docs/install.md docs/user-guide.md docs/limits.md ;;
+                     qemu-patches tools examples docs ;;
         debiandom0) key_of "$(root_id)" $common images/debiandom0 ;;
         payload) key_of "$(part_key xen)" "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 docs/instructions.md linux/include examples ;;
         *) die "no part '$1'; the parts are: $PARTS $LANE_PARTS" ;;
