@@ -40,4 +40,7 @@ int open_any(const char *path, int flags, mode_t mode);
 
 #pragma GCC visibility pop
 
+/* Of libc, which does not declare them. */
+int __open_2(const char *path, int flags);
+
 #endif

@@ -451,7 +451,6 @@ int open(const char *path, int flags, ...)
 int open64(const char *path, int flags, ...)
     __attribute__((alias("open")));
 
-int __open_2(const char *, int);
 int __open_2(const char *path, int flags)
 {
     return open_any(path, flags, 0);

@@ -2,10 +2,10 @@
  * Lending QEMU's memory to a Xen guest: QEMU's own accesses
  *
  * What is behind a lent page may be gone: the file was truncated, the disk has
- * an error, the device was unplugged.  When the guest accesses the page, it gets
- * the machine check of broken memory.  QEMU accesses it, too: for the monitor,
- * and when the guest has a device read from or write to it.  The kernel answers
- * with SIGBUS, which would be the end of the guest.
+ * an error, the device was unplugged.  When the guest accesses the page, it
+ * gets the machine check of broken memory.  QEMU accesses it, too: for the
+ * monitor, and when the guest has a device read from or write to it.  The
+ * kernel answers with SIGBUS, which would be the end of the guest.
  *
  * Copies, which is what address_space_read() and address_space_write() do, are
  * made with a way back, and fail.
@@ -136,12 +136,16 @@ static bool put_zeros(Guarded *g, uintptr_t addr, int prot)
     return false;
 }
 
+/* Whether the access works now.  Linux before 5.14 cannot tell: no. */
+static bool is_accessible(const Guarded *g, uintptr_t addr, bool write)
+{
+    return !madvise((void *)(addr & ~(g->page_size - 1)), g->page_size,
+                    write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+}
+
 /*
- * Make the page accessible, with zeros if need be.  Called with page_lock held,
- * and only with calls that a signal handler may make.
- *
- * Another thread may have been here first, or the page is to be had again: then
- * what is there stays.  Linux before 5.14 cannot tell.
+ * Make the page accessible, with zeros.  Called with page_lock held, and only
+ * with calls that a signal handler may make.
  */
 static bool replace_page_locked(Guarded *g, uintptr_t addr, bool refused,
                                 bool write)
@@ -150,8 +154,8 @@ static bool replace_page_locked(Guarded *g, uintptr_t addr, bool refused,
     void *page = (void *)(addr & ~(g->page_size - 1));
     int prot = PROT_READ | (write ? PROT_WRITE : 0);
 
-    if (!madvise(page, g->page_size,
-                 write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ)) {
+    /* Another thread was faster.  Zeros need not be waited for. */
+    if (test_bit(nr, g->pages) && is_accessible(g, addr, write)) {
         return true;
     }
     if (refused) {
@@ -195,6 +199,14 @@ static bool replace_page(uintptr_t addr, bool refused, bool write)
     if (!g || g->ram_device) {
         return false;
     }
+    /*
+     * Is the page to be had again?  Not under the lock: it takes as long as the
+     * backing takes to fail.
+     */
+    if (is_accessible(g, addr, write)) {
+        errno = saved_errno;
+        return true;
+    }
     qemu_spin_lock(&page_lock);
     /* Unless the memory went meanwhile. */
     done = g->pages && replace_page_locked(g, addr, refused, write);
@@ -203,7 +215,7 @@ static bool replace_page(uintptr_t addr, bool refused, bool write)
     return done;
 }
 
-/* An access to memory that broke.  QEMU's handler for that asserts it is KVM. */
+/* An access to memory that broke.  QEMU's handler for that asserts KVM. */
 static bool is_broken_memory(const siginfo_t *info)
 {
 #ifdef BUS_MCEERR_AR
@@ -234,7 +246,7 @@ static void handle_fault(int sig, siginfo_t *info, void *context)
     const struct sigaction *old = &old_action[sig];
 
 #ifdef BUS_MCEERR_AO
-    /* Not an access: memory that broke.  Linux unmaps it from the guest, too. */
+    /* No access: memory that broke.  Linux unmaps it from the guest, too. */
     if (sig == SIGBUS && info->si_code == BUS_MCEERR_AO) {
         return;
     }
@@ -393,7 +405,12 @@ static void block_migration(void)
     }
     error_setg(&migration_blocker, "the guest has memory of its device model,"
                " to which it writes without QEMU's knowledge");
-    if (migrate_add_blocker(&migration_blocker, &err) < 0) {
+    /*
+     * Not refused by -only-migratable: the guest has run with such memory before
+     * there was lending.  While a migration is under way it is; the next region
+     * tries again.
+     */
+    if (migrate_add_blocker_internal(&migration_blocker, &err) < 0) {
         warn_report_err(err);
     }
 }
@@ -491,7 +508,7 @@ bool xen_lend_is_damaged(const MemoryRegion *mr)
 {
     Guarded *g = NULL;
 
-    if (memory_region_is_xen_lent(mr)) {
+    if (mr->ram_block && (mr->ram_block->flags & RAM_XEN_LENT)) {
         g = find_block(mr->ram_block->host, mr->ram_block->max_length);
     }
     return g && qatomic_read(&g->damaged);

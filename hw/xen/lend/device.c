@@ -144,14 +144,16 @@ void xen_lend_unlease(XenLease *lease)
     };
 
     int64_t start = get_clock();
+    int err;
 
     trace_xen_lend_unlease(lease->name, lease->id, lease->gpa, lease->len);
     if (ioctl(xen_lend.fd, XEN_LEND_IOC_UNLEASE, &arg) < 0) {
-        trace_xen_lend_unlease_failed(lease->id, errno);
+        err = errno;
+        trace_xen_lend_unlease_failed(lease->id, err);
         /* A guest that is gone is no news. */
-        if (errno != ENOENT && errno != ESRCH) {
+        if (err != ENOENT && err != ESRCH) {
             error_report("xen: the guest may still have '%s': cannot end its"
-                         " lease: %s", lease->name, strerror(errno));
+                         " lease: %s", lease->name, strerror(err));
         }
     }
     trace_xen_lend_unleased(lease->id, (get_clock() - start) / SCALE_US);

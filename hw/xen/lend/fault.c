@@ -365,21 +365,15 @@ static void *prefault_thread(void *opaque)
 void xen_lend_prefault(XenLease *lease, uint64_t len)
 {
     LendPrefault *next;
-    QemuThread thread;
 
     /* It is a hint; those before it wait for their backing. */
-    if (prefaults && g_async_queue_length(prefaults) >= PREFAULTS_MAX) {
+    if (!prefaults || g_async_queue_length(prefaults) >= PREFAULTS_MAX) {
         return;
     }
     next = g_new(LendPrefault, 1);
     qatomic_inc(&lease->refs);
     next->lease = lease;
     next->len = ROUND_UP(MIN(len, lease->len), qemu_target_page_size());
-    if (!prefaults) {
-        prefaults = g_async_queue_new();
-        qemu_thread_create(&thread, "xen-lend/pre", prefault_thread, NULL,
-                           QEMU_THREAD_DETACHED);
-    }
     g_async_queue_push(prefaults, next);
 }
 
@@ -393,6 +387,7 @@ static void thread_start(unsigned int nr)
 
 void xen_lend_faults_start(XenIOState *state, unsigned int max_cpus)
 {
+    QemuThread thread;
     unsigned int i;
 
     faults.io = state;
@@ -406,6 +401,10 @@ void xen_lend_faults_start(XenIOState *state, unsigned int max_cpus)
         for (i = 0; i < max_cpus + MIN(max_cpus, SPARE_THREADS); i++) {
             thread_start(i);
         }
+        /* Now: a thread that is not to be had later would be QEMU's end. */
+        prefaults = g_async_queue_new();
+        qemu_thread_create(&thread, "xen-lend/pre", prefault_thread, NULL,
+                           QEMU_THREAD_DETACHED);
     }
 }
 

@@ -99,8 +99,10 @@ int xen_lend_begin(const MemoryRegionSection *section)
     }
 
     QLIST_INSERT_HEAD(&xen_lend.leases, lease, next);
-    if (options.prefault) {
-        xen_lend_prefault(lease, options.prefault);
+    /* The section may be any part of the region. */
+    if (options.prefault > section->offset_within_region) {
+        xen_lend_prefault(lease, options.prefault -
+                                 section->offset_within_region);
     }
     return 0;
 }

@@ -175,14 +175,18 @@ void xen_lend_try(bool again)
     }
     QLIST_FOREACH_SAFE(unleased, &xen_lend.unleased, next, next) {
         if (unleased->retry && (!unleased->reason || (again && !full))) {
-            full = try_lease(unleased) == -ENOSPC;
+            full |= try_lease(unleased) == -ENOSPC;
         }
     }
     if (any_to_try(false)) {
         if (!timer) {
             timer = timer_new_ms(QEMU_CLOCK_REALTIME, try_on_timer, NULL);
         }
-        timer_mod(timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + pause_ms);
+        /* Changes of the address space do not put it off. */
+        if (!timer_pending(timer)) {
+            timer_mod(timer,
+                      qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + pause_ms);
+        }
     } else if (timer) {
         timer_del(timer);
     }

@@ -32,8 +32,8 @@ static bool options_valid(uint64_t size, const XenLentOptions *options,
     }
     if ((unsigned)options->policy >= XEN_LEND_FAILURE__MAX ||
         (unsigned)options->cache >= XEN_LEND_CACHE__MAX) {
-        error_setg(errp, "failure policy %d or cache type %d of lent memory does"
-                   " not exist", options->policy, options->cache);
+        error_setg(errp, "failure policy %d or cache type %d of lent memory "
+                   "does not exist", options->policy, options->cache);
         return false;
     }
     return true;

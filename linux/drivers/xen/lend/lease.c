@@ -330,9 +330,9 @@ static void lend_lease_unmap(struct lend_lease *l)
 {
 	if (!l->file)
 		return;
-	if (current->mm == l->mm) {
-		lend_unmap(l);
-	} else if (mmget_not_zero(l->mm)) {
+	if (current->mm == l->mm && lend_unmap(l))
+		return;
+	if (mmget_not_zero(l->mm)) {
 		kref_get(&l->ref);
 		INIT_WORK(&l->unmap, lend_unmap_work);
 		queue_work(lend_wq, &l->unmap);

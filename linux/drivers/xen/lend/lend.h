@@ -222,7 +222,7 @@ int lend_may_install(struct lend_lease *l, unsigned long seq);
 
 /* map.c */
 int lend_map(struct lend_lease *l, int fd);
-void lend_unmap(struct lend_lease *l);
+bool lend_unmap(struct lend_lease *l);
 
 /* resolve.c */
 int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg);

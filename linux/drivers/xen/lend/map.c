@@ -14,6 +14,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mman.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/mm.h>
 
 #include "lend.h"
@@ -21,7 +22,7 @@
 /*
  * What is mapped at @at, up to @end: *from and *to are set to the part of one
  * mapping that lies in between, the return value says of which file it is, for
- * comparison only.  Nothing if we are to die: then all of it is going anyway.
+ * comparison only.  Nothing if we are to die.
  *
  * A lease has no reference on the file.  With one, a file that itself holds on
  * to the file of /dev/xen/lend (io_uring's does to those registered with it)
@@ -55,35 +56,31 @@ static const struct file *lend_mapped(struct mm_struct *mm, unsigned long at,
  */
 #define LEND_UNMAP_SIZE	(1UL << 30)
 
-static void lend_unmap_part(unsigned long from, unsigned long to)
-{
-	unsigned long at;
-
-	for (; from < to; from = at) {
-		at = min(to, ALIGN(from + 1, LEND_UNMAP_SIZE));
-		if (vm_munmap(from, at - from)) {
-			/* Drivers may not like it cut. */
-			vm_munmap(from, to - from);
-			return;
-		}
-		cond_resched();
-	}
-}
-
 /**
  * lend_unmap - undo lend_map()
  * @l:		a lease whose notifier is gone, or that never got one
  *
  * In the address space of the lease, which the caller runs in.  What has taken
  * the mapping's place is left alone.
+ *
+ * Return: false if something may be left, as the caller is about to die.  Then
+ * somebody else has to do it, for other processes may share the address space.
  */
-void lend_unmap(struct lend_lease *l)
+bool lend_unmap(struct lend_lease *l)
 {
 	unsigned long at, from, to, end = lend_va(l, l->nr);
 
-	for (at = l->addr; at < end; at = to)
-		if (lend_mapped(l->mm, at, end, &from, &to) == l->file)
-			lend_unmap_part(from, to);
+	for (at = l->addr; at < end; at = to) {
+		to = min(end, ALIGN(at + 1, LEND_UNMAP_SIZE));
+		if (lend_mapped(l->mm, at, to, &from, &to) != l->file)
+			continue;
+		/* Drivers may not like it cut: then the whole of it. */
+		if (vm_munmap(from, to - from) &&
+		    lend_mapped(l->mm, from, end, &from, &to) == l->file)
+			vm_munmap(from, to - from);
+		cond_resched();
+	}
+	return !fatal_signal_pending(current);
 }
 
 /* Make the new mapping the lease's: know it again, and have it neither forked nor dumped. */

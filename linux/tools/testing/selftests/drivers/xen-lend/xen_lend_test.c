@@ -460,11 +460,12 @@ FIXTURE_SETUP(lease)
 	self->privcmd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
 	ASSERT_GE(self->privcmd, 0)
 		TH_LOG("/dev/xen/privcmd: %s", strerror(errno));
-	ASSERT_EQ(0, do_dm_op(self->privcmd, self->domid, &op));
-	self->server = op.create.id;
 	self->mem = mmap(NULL, NR_PAGES * PAGE, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->mem);
+	/* Last: without teardown, nothing else would stay behind. */
+	ASSERT_EQ(0, do_dm_op(self->privcmd, self->domid, &op));
+	self->server = op.create.id;
 }
 
 FIXTURE_TEARDOWN(lease)

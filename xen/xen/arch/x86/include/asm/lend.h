@@ -69,8 +69,8 @@ void lend_complete_fault(struct vcpu *v);
  *
  * X86EMUL_OKAY:         done
  * X86EMUL_RETRY:        the lender was asked, to be issued again once it has
- *                       answered (vio->lend_emul is set), or else to be started
- *                       over
+ *                       answered (vio->lend_emul is set), or else to be
+ *                       started over
  * X86EMUL_UNHANDLEABLE: the device model is to handle it, as it would MMIO
  */
 int lend_emulate(ioreq_t *p);

@@ -7,6 +7,8 @@
 #include <xen/trace.h>
 #include <xen/xvmalloc.h>
 
+#include <asm/hvm/hvm.h>
+
 #include "private.h"
 
 static void cf_check complete_free_lease(struct rcu_head *rcu)
@@ -99,7 +101,8 @@ int lend_end_lease(struct p2m_domain *p2m, struct lease *l)
     while ( l->revoked < l->built )
     {
         lend_begin_update(p2m, l);
-        l->revoked += lend_zap_chunk(p2m, l, l->revoked, l->built - l->revoked);
+        l->revoked += lend_zap_chunk(p2m, l, l->revoked,
+                                     l->built - l->revoked);
         lend_end_update(p2m, l);
 
         if ( hypercall_preempt_check() )

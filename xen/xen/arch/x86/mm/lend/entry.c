@@ -2,8 +2,8 @@
 /*
  * Memory lending: The borrower's p2m entries, and taking them out.
  *
- * All of this is called with the p2m lock held, and between
- * lend_begin_update() and lend_end_update().
+ * All of this is called with the p2m lock held, and what changes entries
+ * between lend_begin_update() and lend_end_update().
  */
 
 #include <xen/sched.h>

@@ -5,7 +5,6 @@
 #include <xen/sched.h>
 #include <xen/trace.h>
 
-#include <asm/hvm/hvm.h>
 #include <asm/hvm/ioreq.h>
 #include <asm/mce.h>
 

@@ -77,8 +77,8 @@ int lend_get_frame(struct domain *lender, struct domain *borrower,
             *mfn = get_gfn_query(lender, frame, &t);
             put_gfn(lender, frame);
 
-            return t == p2m_mmio_direct && may_lend_mmio(lender, borrower, *mfn)
-                   ? 0 : -EPERM;
+            return t == p2m_mmio_direct &&
+                   may_lend_mmio(lender, borrower, *mfn) ? 0 : -EPERM;
         }
 
         *mfn = page_to_mfn(page);

@@ -7,6 +7,8 @@
 #include <xen/trace.h>
 #include <xen/xmalloc.h>
 
+#include <asm/hvm/hvm.h>
+
 #include "private.h"
 
 /*

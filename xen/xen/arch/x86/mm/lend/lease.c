@@ -41,8 +41,7 @@ struct lease *lend_find_by_gfn(const struct p2m_domain *p2m, gfn_t gfn)
 }
 
 /* @id, if it is the calling domain's, else NULL and an error code. */
-struct lease *lend_get_own(struct p2m_domain *p2m, uint32_t id,
-                            int *rc)
+struct lease *lend_get_own(struct p2m_domain *p2m, uint32_t id, int *rc)
 {
     struct lease *l = find_lease(p2m, id);
 
@@ -90,7 +89,8 @@ static int build_lease(struct p2m_domain *p2m, struct lease *l)
     while ( l->built < l->nr )
     {
         unsigned long gfn = gfn_x(l->first) + l->built;
-        unsigned int order = lend_entry_order(gfn, l->nr - l->built), cur_order;
+        unsigned int order = lend_entry_order(gfn, l->nr - l->built);
+        unsigned int cur_order;
         p2m_type_t t;
         p2m_access_t a;
         unsigned int tries = MAX_RECLAIM;
@@ -108,7 +108,8 @@ static int build_lease(struct p2m_domain *p2m, struct lease *l)
         do {
             rc = p2m_set_entry(p2m, _gfn(gfn), INVALID_MFN, order,
                                p2m_lent_absent, p2m_access_rwx);
-        } while ( rc == -ENOMEM && tries-- && lend_reclaim_table(p2m, l, gfn) );
+        } while ( rc == -ENOMEM && tries-- &&
+                  lend_reclaim_table(p2m, l, gfn) );
         lend_end_update(p2m, l);
 
         if ( rc )

@@ -12,7 +12,7 @@
 
 static DEFINE_RCU_READ_LOCK(lease_read_lock);
 
-int lend_revoke(struct domain *d, struct xen_hvm_lend_revoke *op)
+static int lend_revoke(struct domain *d, struct xen_hvm_lend_revoke *op)
 {
     struct p2m_domain *p2m = p2m_get_hostp2m(d);
     struct lease *l;
@@ -68,7 +68,7 @@ int lend_revoke(struct domain *d, struct xen_hvm_lend_revoke *op)
     return rc;
 }
 
-int lend_query(struct domain *d, struct xen_hvm_lend_query *op)
+static int lend_query(struct domain *d, struct xen_hvm_lend_query *op)
 {
     struct p2m_domain *p2m = p2m_get_hostp2m(d);
     const struct lease *l;
@@ -111,6 +111,12 @@ int lend_query(struct domain *d, struct xen_hvm_lend_query *op)
     return rc;
 }
 
+static bool takes_back(const struct xen_hvm_lend_op *op)
+{
+    return current->domain->arch.mem_lender &&
+           (op->cmd == XEN_HVM_LEND_revoke || op->cmd == XEN_HVM_LEND_destroy);
+}
+
 /*
  * Policy decides who may lend.  It doesn't have a say in taking memory back,
  * or in finishing what was begun: The policy may have changed, while the
@@ -125,7 +131,7 @@ static bool is_ending(const struct domain *d, const struct xen_hvm_lend_op *op)
     bool ret = false;
 
     if ( !currd->arch.mem_lender ||
-         (op->cmd != XEN_HVM_LEND_revoke && op->cmd != XEN_HVM_LEND_destroy &&
+         (!takes_back(op) &&
           (op->cmd != XEN_HVM_LEND_create || !op->u.create.id)) )
         return false;
 
@@ -182,18 +188,30 @@ int lend_op(XEN_GUEST_HANDLE_PARAM(xen_hvm_lend_op_t) arg)
     if ( rc )
         return rc;
 
+    /*
+     * First of all: The ID may have come to be that of a domain which the
+     * caller has nothing to do with, and may not so much as ask about.
+     */
+    number = is_hvm_domain(d) ? get_number(d) : 0;
+    rc = -ESRCH;
+    if ( op.number && op.number != number )
+        goto out;
+
     rc = -EINVAL;
     if ( !is_hvm_domain(d) )
         goto out;
 
-    rc = is_ending(d, &op) ? 0 : xsm_mem_lend(XSM_DM_PRIV, d);
-    if ( rc )
-        goto out;
+    if ( !is_ending(d, &op) )
+    {
+        /* All of the caller's leases are gone already, by whatever means. */
+        rc = -ENOENT;
+        if ( op.number && takes_back(&op) )
+            goto out;
 
-    number = get_number(d);
-    rc = -ESRCH;
-    if ( op.number && op.number != number )
-        goto out;
+        rc = xsm_mem_lend(XSM_DM_PRIV, d);
+        if ( rc )
+            goto out;
+    }
     op.number = number;
 
     switch ( op.cmd )

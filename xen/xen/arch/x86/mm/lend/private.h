@@ -68,6 +68,7 @@
 
 #include <xen/list.h>
 #include <xen/rcupdate.h>
+#include <xen/sched.h>
 #include <xen/types.h>
 
 #include <asm/lend.h>
@@ -131,7 +132,8 @@ static inline unsigned int lend_epoch(const struct domain *lender)
 
 /*
  * Unless said otherwise, what follows is called with the borrower's p2m lock
- * held, by hypercalls of the lender's and when domains are destroyed.
+ * held: by hypercalls of the lender's, in faults of the borrower's, when
+ * domains are destroyed, and when frames stop being the lender's to lend.
  */
 
 /* frame.c: with no lock held (I1), or with any (R4). */
@@ -147,7 +149,7 @@ void lend_put_frames(mfn_t mfn, unsigned int order, bool write);
 
 /*
  * entry.c: Changes to entries are made in between of these two.  The latter
- * does R3 and R4 for everything zapped, i.e.  nothing of that can be accessed
+ * does R3 and R4 for everything zapped, i.e. nothing of that can be accessed
  * past it.
  */
 void lend_begin_update(struct p2m_domain *p2m, const struct lease *l);
@@ -195,7 +197,10 @@ unsigned int lend_entry_order(unsigned long gfn, unsigned long nr);
 /* end.c: -ERESTART as long as there's more to do; afterwards @l is gone. */
 int lend_end_lease(struct p2m_domain *p2m, struct lease *l);
 
-/* purge.c: Likewise, for nothing to be installed from before @epoch. */
+/*
+ * purge.c: Take out what was installed prior to @epoch.  -ERESTART as long as
+ * there's more to do; the lease stays.
+ */
 int lend_purge_lease(struct p2m_domain *p2m, struct lease *l,
                      unsigned int epoch);
 

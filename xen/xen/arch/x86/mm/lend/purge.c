@@ -14,7 +14,7 @@
 
 /*
  * Take out all that's installed, on behalf of @epoch.  Nothing gets installed
- * until that's complete, i.e.  is the lender's current one.  Returns -ERESTART
+ * until that's complete, i.e. is the lender's current one.  Returns -ERESTART
  * when there's more to do.
  */
 int lend_purge_lease(struct p2m_domain *p2m, struct lease *l,
@@ -89,7 +89,7 @@ int lend_purge(struct domain *lender)
 }
 
 /*
- * As iomem_deny_access().  Where there wasn't any access, e.g.  in a
+ * As iomem_deny_access().  Where there wasn't any access, e.g. in a
  * continuation, there's nothing new to purge.  Called with the permissions
  * locked for writing.
  */

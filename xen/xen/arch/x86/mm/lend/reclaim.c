@@ -11,6 +11,8 @@
 
 #include <xen/sched.h>
 
+#include <asm/hvm/hvm.h>
+
 #include "private.h"
 
 /*
@@ -76,7 +78,9 @@ static bool reclaim_1g_from(struct p2m_domain *p2m, struct lease *l,
         p2m->get_entry(p2m, _gfn(gfn), &t, &a, 0, &order, NULL);
         if ( order < PAGE_ORDER_1G && gfn != (keep & ~(pages - 1)) )
         {
-            if ( lend_zap_chunk(p2m, l, gfn - gfn_x(l->first), pages) < pages ||
+            unsigned long at = gfn - gfn_x(l->first);
+
+            if ( lend_zap_chunk(p2m, l, at, pages) < pages ||
                  p2m_set_entry(p2m, _gfn(gfn), INVALID_MFN, PAGE_ORDER_1G,
                                p2m_lent_absent, p2m_access_rwx) )
                 return false;
