@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The interface between kernel and Xen stands in several files, as each tree needs it in its own form. The first one below is the one to
-edit; this says whether the others agree, and writes the part of docs/abi.md that is made of it.
+"""The interface between kernel and Xen stands in several files, as each tree needs it in its own form. The first one below is the
+one to edit; this says whether the others agree, and writes the part of docs/abi.md that is made of it.
 
   scripts/abi.py copies    compares numbers and structures, field by field
   scripts/abi.py docs      says whether docs/abi.md is as "write" would leave it
@@ -37,17 +37,20 @@ def only(directory, part):
 
 def short(type_name):
     match = re.fullmatch(r"(?:__)?u(?:int)?(\d+)(?:_t)?", type_name)
-    return f"u{match[1]}" if match else TYPES.get(type_name) or re.sub(r"^(?:struct )?(?:xen_hvm_)?(lend_\w+?)(?:_t)?$", r"\1", type_name)
+    return f"u{match[1]}" if match else TYPES.get(type_name) or \
+        re.sub(r"^(?:struct )?(?:xen_hvm_)?(lend_\w+?)(?:_t)?$", r"\1", type_name)
 
 
 def structures(source):
     """{"lend_create": [(type, field)]} and {"create": 1, "op": 26}"""
     plain = re.sub(r"/\*.*?\*/", " ", source, flags=re.S)
     numbers = {name.removeprefix("HVMOP_").lower(): int(value)
-               for name, value in re.findall(r"^#define (?:XEN_HVM_)?(HVMOP_lend|LEND_(?:create|destroy|install|revoke|query))\s+(\d+)\s*$",
+               for name, value in re.findall(r"^#define (?:XEN_HVM_)?"
+                                             r"(HVMOP_lend|LEND_(?:create|destroy|install|revoke|query))\s+(\d+)\s*$",
                                              plain, flags=re.M | re.I)}
     found = {}
-    for name, body in re.findall(r"struct (?:xen_hvm_)?(lend_(?:create|destroy|install|revoke|query|op))\s*\{(.*?)\n\};", plain, flags=re.S):
+    for name, body in re.findall(r"struct (?:xen_hvm_)?(lend_(?:create|destroy|install|revoke|query|op))\s*\{(.*?)\n\};",
+                                 plain, flags=re.S):
         body = re.sub(r"^#.*$", "", body, flags=re.M)
         fields = []
         for type_name, names in re.findall(r"((?:struct )?\w+)\s+([\w\[\], ]+);", body.replace("union {", "").replace("} u;", "")):
@@ -77,7 +80,8 @@ def part():
     lines = re.sub(r"\bu(8|16|32|64)\b", r"uint\1_t", lines)
     out = []
     for line in lines.splitlines():
-        code, comment = re.fullmatch(r"(\s*[^\t]*(?:\t[^\t/]+)?)(?:\t+(/\*.*))?", line).groups() if not line.lstrip("\t").startswith("/*") else (line, None)
+        code, comment = (line, None) if line.lstrip("\t").startswith("/*") else \
+            re.fullmatch(r"(\s*[^\t]*(?:\t[^\t/]+)?)(?:\t+(/\*.*))?", line).groups()
         code = code.rstrip().expandtabs(4)
         code = re.sub(r"^(#define \S+)\s+", r"\1 ", code)
         out.append(f"{code:<33} {comment}" if comment else code)

@@ -29,10 +29,12 @@ apply_to() {
     ( "overlay_$1" "$tree_copy" "$2" ) >"$tree_copy.log" 2>&1 || {
         tail -n 12 "$tree_copy.log" | sed 's/^/   | /' >&2
         rm -f "$tree_copy.log"
-        if grep -q MEM_LEND "$2/xen/common/Kconfig" "$2/xen/arch/x86/Kconfig" "$2/xen/arch/x86/hvm/Kconfig" "$2/drivers/xen/Kconfig" 2>/dev/null || [ -e "$2/hw/xen/lend" ]; then
+        if grep -q MEM_LEND "$2/xen/common/Kconfig" "$2/xen/arch/x86/Kconfig" "$2/xen/arch/x86/hvm/Kconfig" \
+                "$2/drivers/xen/Kconfig" 2>/dev/null || [ -e "$2/hw/xen/lend" ]; then
             die "'$2' has lending already; nothing was changed"
         fi
-        die "the patches do not apply to this version; nothing was changed (made for Xen $XEN_SERIES to 4.22, QEMU $QEMU_SERIES, Linux 6.12)"
+        die "the patches do not apply to this version; nothing was changed" \
+            "(made for Xen $XEN_SERIES to 4.22, QEMU $QEMU_SERIES, Linux 6.12)"
     }
     grep applying "$tree_copy.log"
     rm -f "$tree_copy.log"

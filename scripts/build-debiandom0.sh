@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Makes a disk with Debian as anybody would have it as dom0, for the lane package: systemd, GRUB, Debian's kernel, Xen and QEMU, DKMS;
-# nothing of ours but the unit that starts the test agent. GRUB is installed when the disk first boots. Runs in the build root.
+# Makes a disk with Debian as anybody would have it as dom0, for the lane package: systemd, GRUB, Debian's kernel, Xen and QEMU,
+# DKMS; nothing of ours but the unit that starts the test agent. GRUB is installed when the disk first boots.
+# Runs in the build root.
 # packages: fdisk
 set -eu
 . "$TOP/scripts/common.sh"
@@ -9,7 +10,8 @@ set -eu
 dest=$1
 tree=$dest/tree
 own=$TOP/images/debiandom0
-TMPDIR=/tmp mmdebstrap --mode=root --variant=essential --architectures=amd64 --include="$(sed 's/#.*//' "$own/packages" | xargs | tr ' ' ,)" \
+TMPDIR=/tmp mmdebstrap --mode=root --variant=essential --architectures=amd64 \
+    --include="$(sed 's/#.*//' "$own/packages" | xargs | tr ' ' ,)" \
     --aptopt='Apt::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     "$SUITE" "$tree" "deb $LEND_MIRROR $SUITE main"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Makes dom0's kernel, initrd and disk image: Debian trixie with Xen's tools, nothing of ours. Runs in the build root; $1 is where they go.
+# Makes dom0's kernel, initrd and disk image: Debian trixie with Xen's tools, nothing of ours. Runs in the build root;
+# $1 is where they go.
 set -eu
 . "$TOP/scripts/common.sh"
 . "$TOP/scripts/debian-tree.sh"

@@ -23,6 +23,7 @@ rm -rf "$dest/pmem" "$dest/pmem.gz"
 cp "/opt/linux/boot/vmlinuz-$KVER" "$dest/vmlinuz"
 rm -rf "$dest/initrd"
 
-gcc -std=gnu11 -O2 -Wall -Wextra -Wno-missing-field-initializers -Werror -ffreestanding -fno-pic -no-pie -static -nostdlib -mno-red-zone -mgeneral-regs-only \
-    -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,noexecstack \
-    -Wl,-T,"$TOP/tests/guest/ring0/ring0.lds" -o "$dest/ring0" "$TOP"/tests/guest/ring0/*.[Sc]
+gcc -std=gnu11 -O2 -Wall -Wextra -Wno-missing-field-initializers -Werror -ffreestanding -fno-pic -no-pie -static -nostdlib \
+    -mno-red-zone -mgeneral-regs-only -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
+    -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-T,"$TOP/tests/guest/ring0/ring0.lds" \
+    -o "$dest/ring0" "$TOP"/tests/guest/ring0/*.[Sc]

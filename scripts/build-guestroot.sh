@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Makes a guest's root file system, for the lane differential: Debian trixie with fio, ndctl, libvirt and, if there is a tree
 # of them in the cache (src/xfstests), xfstests. Read-only for the guest. Runs in the build root; $1 is where it goes.
-# packages: autoconf automake libtool libtool-bin gettext pkgconf uuid-dev libattr1-dev libacl1-dev libaio-dev libgdbm-dev libblkid-dev xfslibs-dev
+# packages: autoconf automake libtool libtool-bin gettext pkgconf uuid-dev libattr1-dev libacl1-dev libaio-dev libgdbm-dev
+# packages: libblkid-dev xfslibs-dev
 set -eu
 . "$TOP/scripts/common.sh"
 . "$TOP/scripts/debian-tree.sh"
@@ -29,5 +30,6 @@ if [ -d "$xfstests" ]; then
 fi
 
 size=$(($(du -sm "$tree" | cut -f1) + 100))
-mke2fs -q -t ext4 -b 4096 -L guestroot -O ^has_journal -E lazy_itable_init=0,root_owner=0:0 -d "$tree" "$dest/guestroot.img" "$((size / 2 * 2))M"
+mke2fs -q -t ext4 -b 4096 -L guestroot -O ^has_journal -E lazy_itable_init=0,root_owner=0:0 \
+    -d "$tree" "$dest/guestroot.img" "$((size / 2 * 2))M"
 rm -rf "$tree"

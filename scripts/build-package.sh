@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Builds the .deb files: the hypervisor and QEMU with Debian's packaging of the pinned sources, of which packages/NAME replaces what has
-# to differ; the driver for DKMS and the tool. Runs in the build root; $1 is where the result goes.
+# Builds the .deb files: the hypervisor and QEMU with Debian's packaging of the pinned sources, of which packages/NAME replaces what
+# has to differ; the driver for DKMS and the tool. Runs in the build root; $1 is where the result goes.
 # packages: debhelper dh-dkms lsb-release libusb-1.0-0-dev libjpeg-dev libspice-server-dev libcap-ng-dev libattr1-dev
 set -eu
 . "$TOP/scripts/common.sh"
@@ -32,7 +32,8 @@ debianize() {
     cp "$TOP/packages/${1##*/}/"* "$1/debian/"
     sed -i "s/@maintainer@/$maintainer/" "$1/debian/control"
     touch "$1/debian/changelog"
-    { printf '%s (%s) UNRELEASED; urgency=medium\n\n  * Memory lending, built by ./lend package.\n\n -- %s  %s\n\n' "$2" "$3" "$maintainer" "$4"
+    { printf '%s (%s) UNRELEASED; urgency=medium\n\n  * Memory lending, built by ./lend package.\n\n -- %s  %s\n\n' \
+          "$2" "$3" "$maintainer" "$4"
       cat "$1/debian/changelog"; } >"$1/debian/changelog.new"
     mv "$1/debian/changelog.new" "$1/debian/changelog"
 }
@@ -61,9 +62,10 @@ for_debian() {
 }
 
 common="$revision $(cat /opt/root-id) $maintainer"
-for_debian xen xen-hypervisor-lend "$(key_of "$common" "$(source_id xen)" scripts/build-package.sh scripts/overlay.sh packages/xen xen-patches xen)"
-for_debian qemu qemu-lend "$(key_of "$common" "$(source_id qemu)" scripts/build-package.sh scripts/overlay.sh packages/qemu hw include accel qapi \
-    linux/include qemu-patches)"
+for_debian xen xen-hypervisor-lend "$(key_of "$common" "$(source_id xen)" scripts/build-package.sh scripts/overlay.sh \
+    packages/xen xen-patches xen)"
+for_debian qemu qemu-lend "$(key_of "$common" "$(source_id qemu)" scripts/build-package.sh scripts/overlay.sh packages/qemu \
+    hw include accel qapi linux/include qemu-patches)"
 
 rm -rf "$work/xen-lend"; mkdir -p "$work/xen-lend/docs"
 cp -r "$TOP/linux" "$TOP/tools" "$TOP/examples" "$work/xen-lend/"

@@ -33,7 +33,11 @@ lanes() { sed -n 's/^lane: *//p' "$TOP/tests/lanes/map"; }
 default_lanes() { for lane in $(lanes); do [ "$(of_lane "$lane" default)" != yes ] || echo "$lane"; done; }
 
 # of_lane LANE KEY: what the map says of it
-of_lane() { awk -v lane="$1" -v key="$2:" '$1 == "lane:" { here = $2 == lane } here && $1 == key { sub(/^[^ ]* */, ""); print }' "$TOP/tests/lanes/map"; }
+of_lane() {
+    awk -v lane="$1" -v key="$2:" '
+        $1 == "lane:" { here = $2 == lane }
+        here && $1 == key { sub(/^[^ ]* */, ""); print }' "$TOP/tests/lanes/map"
+}
 
 # lane_command LANE: what runs it
 lane_command() { echo "$TOP/tests/$(of_lane "$1" run)"; }
@@ -67,7 +71,8 @@ with_parts() {
 slowest() {
     slowest_n=$1; shift
     echo "the slowest:"
-    sed -n 's/^\(PASS\|FAIL\)  \([^ ]*\)  \(.*\)  \([0-9][0-9.]*\) s\( .*\)\{0,1\}$/\4 s  \2  \3/p' "$@" | sort -rn | head -n "$slowest_n" | sed 's/^/   /'
+    sed -n 's/^\(PASS\|FAIL\)  \([^ ]*\)  \(.*\)  \([0-9][0-9.]*\) s\( .*\)\{0,1\}$/\4 s  \2  \3/p' "$@" |
+        sort -rn | head -n "$slowest_n" | sed 's/^/   /'
 }
 
 # run_lane LANE PATTERN DIR: its output is in DIR as well, and its exit status

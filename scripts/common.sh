@@ -106,7 +106,8 @@ step_ticker() {
 step_hint() {
     if grep -q 'No space left on device' "$1"; then
         say "lend: the disk is full below $LEND_CACHE; free some space, or put the cache elsewhere with LEND_CACHE"
-    elif grep -qE 'Temporary failure resolving|Could not connect|Connection timed out|Network is unreachable|Could not resolve|Unable to connect' "$1"; then
+    elif grep -qE -e 'Temporary failure resolving|Could not connect|Connection timed out' \
+            -e 'Network is unreachable|Could not resolve|Unable to connect' "$1"; then
         say "lend: the Debian mirror cannot be reached; check the network, or name another mirror with LEND_MIRROR"
     elif grep -qE '(404|403) ' "$1"; then
         say "lend: the mirror lacks a file; './lend clean root' fetches a newer index, or name another mirror with LEND_MIRROR"

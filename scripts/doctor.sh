@@ -37,7 +37,9 @@ doctor_disk() {
     check_cache
     doctor_free=$(free_space)
     doctor_need=$(space_to_come)
-    [ "$doctor_free" -ge "$doctor_need" ] || die "needs $doctor_need MiB free below $LEND_CACHE, there are $doctor_free; free some, or put the cache elsewhere with LEND_CACHE"
+    [ "$doctor_free" -ge "$doctor_need" ] ||
+        die "needs $doctor_need MiB free below $LEND_CACHE, there are $doctor_free;" \
+            "free some, or put the cache elsewhere with LEND_CACHE"
     echo "$doctor_free MiB free below $LEND_CACHE, $doctor_need wanted for what is to come"
 }
 
@@ -53,7 +55,8 @@ doctor_source() {
     pinned_record "$1" | tail -n +2 | while read -r sha size place; do
         ! good_file "$sha" "$size" "$LEND_CACHE/src/${place##*/}" || continue
         echo "$((size / 1024)) KiB"
-    done | awk -v version="$(pinned_record "$1" | head -n 1)" '{ kib += $1 } END { print version (kib ? ", " kib " KiB to fetch" : ", fetched") }'
+    done | awk -v version="$(pinned_record "$1" | head -n 1)" '
+        { kib += $1 } END { print version (kib ? ", " kib " KiB to fetch" : ", fetched") }'
 }
 
 doctor_built() {

@@ -24,13 +24,15 @@ in_root() {
         done)
         cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
         exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-            PATH=/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin TOP="$top" LEND_CACHE="$cache" CCACHE_DIR="$cache/ccache" CCACHE_MAXSIZE=2G LEND_JOBS="$jobs" \
-            LEND_SOURCES="$folders" LEND_SEED="$seed" LEND_TORTURE_SECONDS="$seconds" "$@"
+            PATH=/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin TOP="$top" LEND_CACHE="$cache" \
+            CCACHE_DIR="$cache/ccache" CCACHE_MAXSIZE=2G LEND_JOBS="$jobs" LEND_SOURCES="$folders" LEND_SEED="$seed" \
+            LEND_TORTURE_SECONDS="$seconds" "$@"
     ' in_root "$(root_dir)" "$TOP" "$LEND_CACHE" "$LEND_JOBS" "${LEND_SEED:-}" "${LEND_TORTURE_SECONDS:-}" \
         "${LEND_SOURCES:-}" "$@"
 }
 
-# root_add PACKAGE...: what only some lanes want, installed into the build root when they run; it changes nothing that is built there
+# root_add PACKAGE...: what only some lanes want, installed into the build root when they run;
+# it changes nothing that is built there
 root_add() {
     # shellcheck disable=SC2016
     if ! in_root sh -c 'dpkg -s "$@" 2>/dev/null | grep -c "^Status: install ok installed" | grep -qx $#' root_add "$@"; then

@@ -3,8 +3,8 @@
 # Sourced, after common.sh and overlay.sh.
 
 # shellcheck shell=sh
-# build_hypervisor PRISTINE WORK CONFIG DEST: a copy of the tree PRISTINE with our patches, in WORK/src; built in WORK/build, with the
-# lines of the file CONFIG on top of defconfig. WORK is kept for the next time. Changes to WORK/src.
+# build_hypervisor PRISTINE WORK CONFIG DEST: a copy of the tree PRISTINE with our patches, in WORK/src; built in WORK/build, with
+# the lines of the file CONFIG on top of defconfig. WORK is kept for the next time. Changes to WORK/src.
 build_hypervisor() {
     mkdir -p "$2/build"
 

@@ -6,8 +6,8 @@
 QEMU_OVERLAY="hw include accel qapi docs/devel tests/qtest"
 
 # headers that QEMU has moved since 10.0, OLD:NEW
-QEMU_MOVED="exec/memory.h:system/memory.h exec/ramblock.h:system/ramblock.h exec/ram_addr.h:system/ram_addr.h exec/ramlist.h:system/ramlist.h
-            hw/boards.h:hw/core/boards.h hw/qdev-properties.h:hw/core/qdev-properties.h"
+QEMU_MOVED="exec/memory.h:system/memory.h exec/ramblock.h:system/ramblock.h exec/ram_addr.h:system/ram_addr.h
+            exec/ramlist.h:system/ramlist.h hw/boards.h:hw/core/boards.h hw/qdev-properties.h:hw/core/qdev-properties.h"
 
 # xen_bases TREE: directories of xen-patches with what differs for newer versions of Xen, up to the tree's; the newest first
 xen_bases() {
@@ -46,7 +46,10 @@ as_in_tree() {
         echo 's/_class_init(ObjectClass \*klass, void \*data)/_class_init(ObjectClass *klass, const void *data)/'
     fi
     # headings of QAPI documentation
-    grep -q '^# = ' "$1/qapi/misc.json" || { bar=$(printf '%029d' 0 | tr 0 '*'); printf 's/^# = \(.*\)/# %s\\n# \\1\\n# %s/\n' "$bar" "$bar"; }
+    grep -q '^# = ' "$1/qapi/misc.json" || {
+        bar=$(printf '%029d' 0 | tr 0 '*')
+        printf 's/^# = \(.*\)/# %s\\n# \\1\\n# %s/\n' "$bar" "$bar"
+    }
 }
 
 # put_files KIND DIR SED: our files, with the names that they have in a tree; SED is what as_in_tree says, or an empty file

@@ -51,24 +51,34 @@ part_key() {
     common="scripts/build-$1.sh"
     case $1 in
         root)    root_key ;;
-        xen)     key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh scripts/xen-tool.sh configs/xen.config xen-patches xen ;;
-        flask)   key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh configs/xen.config xen-patches xen ;;
-        qemu)    key_of "$(root_id)" "$(source_id qemu)" $common scripts/overlay.sh configs/qemu.options hw include accel qapi linux/include qemu-patches ;;
+        xen)     key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh \
+                     scripts/xen-tool.sh configs/xen.config xen-patches xen ;;
+        flask)   key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh \
+                     configs/xen.config xen-patches xen ;;
+        qemu)    key_of "$(root_id)" "$(source_id qemu)" $common scripts/overlay.sh configs/qemu.options \
+                     hw include accel qapi linux/include qemu-patches ;;
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
-        dom0)    key_of "$(root_id)" $common scripts/debian-tree.sh scripts/initrd.sh images/dom0/packages images/dom0/initrd-init ;;
-        debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/linux-source.sh scripts/initrd.sh configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
+        dom0)    key_of "$(root_id)" $common scripts/debian-tree.sh scripts/initrd.sh \
+                     images/dom0/packages images/dom0/initrd-init ;;
+        debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/linux-source.sh scripts/initrd.sh \
+                     configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
         guestroot) key_of "$(root_id)" $common scripts/debian-tree.sh images/guestroot "$(xfstests_id)" ;;
-        package) key_of "$(root_id)" "$(source_id xen)" "$(source_id qemu)" $common scripts/overlay.sh packages xen-patches xen hw include accel qapi linux \
-                     qemu-patches tools examples docs ;;
+        package) key_of "$(root_id)" "$(source_id xen)" "$(source_id qemu)" $common scripts/overlay.sh packages xen-patches xen \
+                     hw include accel qapi linux qemu-patches tools examples docs ;;
         debiandom0) key_of "$(root_id)" $common images/debiandom0 ;;
-        payload) key_of "$(part_key xen)" "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 docs/instructions.md linux/include examples ;;
+        payload) key_of "$(part_key xen)" "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common \
+                     images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 \
+                     docs/instructions.md linux/include examples ;;
         *) die "no part '$1'; the parts are: $PARTS $LANE_PARTS" ;;
     esac
 }
 
 # a tree that people may have put there
-xfstests_id() { [ ! -d "$LEND_CACHE/src/xfstests" ] || (cd "$LEND_CACHE/src/xfstests" && find . -name .git -prune -o -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum); }
+xfstests_id() {
+    [ ! -d "$LEND_CACHE/src/xfstests" ] ||
+        (cd "$LEND_CACHE/src/xfstests" && find . -name .git -prune -o -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+}
 
 part_dir() { if [ "$1" = root ]; then root_dir; else out "$1-$(part_key "$1")"; fi; }
 
@@ -103,7 +113,8 @@ make_part() {
         # shellcheck disable=SC2086
         [ -z "$part_packages" ] || root_add $part_packages
         part_tmp=$(new_dir "$1")
-        step "$1" "$(part_text "$1")" in_root env LEND_MIRROR="${part_mirror%/}" XEN_DIR="$(part_dir_of "$1" xen)" QEMU_DIR="$(part_dir_of "$1" qemu)" \
+        step "$1" "$(part_text "$1")" in_root env LEND_MIRROR="${part_mirror%/}" \
+            XEN_DIR="$(part_dir_of "$1" xen)" QEMU_DIR="$(part_dir_of "$1" qemu)" \
             MODULE_DIR="$(part_dir_of "$1" module)" GUEST_DIR="$(part_dir_of "$1" guest)" \
             sh "$TOP/scripts/build-$1.sh" "$part_tmp"
         # files edited meanwhile: what came out has no certain key, so once more

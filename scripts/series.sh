@@ -5,7 +5,10 @@
 
 # shellcheck shell=sh
 # listed_files KIND [NUMBER]: those in KIND-patches/files (lines NUMBER FILE), of one patch or of all
-listed_files() { sed 's/#.*//' "$TOP/$1-patches/files" | awk -v number="${2:-}" 'NF == 2 && (number == "" || $1 == number) { print $2 }'; }
+listed_files() {
+    sed 's/#.*//' "$TOP/$1-patches/files" |
+        awk -v number="${2:-}" 'NF == 2 && (number == "" || $1 == number) { print $2 }'
+}
 
 # check_listed KIND: every file of ours, in $series_tmp/new, is in one patch of the series
 check_listed() {
@@ -25,7 +28,8 @@ whole_patch() {
     sed -n '/^diff --git/,$p' "$series_tmp/patch" >"$series_tmp/diff"
     for whole_file in $(listed_files "$1" "$(basename "$2" | cut -d- -f1)"); do
         # it ends with 1, as they differ
-        ( cd "$series_tmp/new" && git diff --no-index --no-color --no-ext-diff --src-prefix=a/ --dst-prefix=b/ /dev/null "$whole_file" ) || :
+        ( cd "$series_tmp/new" &&
+              git diff --no-index --no-color --no-ext-diff --src-prefix=a/ --dst-prefix=b/ /dev/null "$whole_file" ) || :
     done >>"$series_tmp/diff"
     [ -s "$series_tmp/diff" ] || die "${2##*/} changes nothing, and $1-patches/files has nothing for it"
     sed -e '/^---$/,$d' -e "s,^Subject: \[PATCH[^]]*\],Subject: [PATCH $3/$4]," "$series_tmp/patch"

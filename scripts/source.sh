@@ -40,7 +40,8 @@ source_id() { source_record "$1" | sha256sum | cut -c1-16; }
 # source_note NAME: one line if that is not what configs/sources wants
 source_note() {
     [ ! -e "$(source_instead "$1")" ] ||
-        say "note: $1 $(pinned_record "$1" | head -n 1) is in no place; $(head -n 1 "$(source_instead "$1")") is built, which our patches apply to"
+        say "note: $1 $(pinned_record "$1" | head -n 1) is in no place;" \
+            "$(head -n 1 "$(source_instead "$1")") is built, which our patches apply to"
 }
 
 # ---- getting files ----------------------------------------------------------
@@ -133,7 +134,10 @@ get_record() {
 index_record() {
     # records are apart by empty lines, their fields come in any order
     apt-cache showsrc --only-source "$1" | awk -v want="$2" '
-        function put(  i) { if (version == want && !done++) { print want; for (i = 1; i <= n; i++) print sum[i], size[i], dir "/" file[i] } n = 0 }
+        function put(  i) {
+            if (version == want && !done++) { print want; for (i = 1; i <= n; i++) print sum[i], size[i], dir "/" file[i] }
+            n = 0
+        }
         /^$/ { put() }
         /^Version: / { version = $2 }
         /^Directory: / { dir = $2 }
@@ -203,7 +207,8 @@ try_record() {
     fi
 }
 
-# choose_source NAME: fetch the wanted version, or find one to be taken in its place. For overlay_NAME, scripts/overlay.sh is wanted.
+# choose_source NAME: fetch the wanted version, or find one to be taken in its place.
+# For overlay_NAME, scripts/overlay.sh is wanted.
 choose_source() {
     mkdir -p "$LEND_CACHE/src" "$LEND_CACHE/tmp"
     rm -f "$LEND_CACHE/src/$1".instead-of-*
@@ -213,7 +218,8 @@ choose_source() {
     get_record <"$LEND_CACHE/tmp/$1.wanted" && return
     wanted_missing=$get_missing
     other_records "$1" ||
-        die "no place has ${wanted_missing% *} (SHA-256 ${wanted_missing#* }), nor a version in its stead; put it into a folder and name that: LEND_SOURCES=/the/folder"
+        die "no place has ${wanted_missing% *} (SHA-256 ${wanted_missing#* }), nor a version in its stead;" \
+            "put it into a folder and name that: LEND_SOURCES=/the/folder"
     source_note "$1"
 }
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The other emulated machine: Bochs emulates one of Intel's processors, with VMX and EPT. Slow, and without virtio: dom0's disks are
-ATA disks (found by their labels), the agent talks over TCP and an emulated e1000, and GRUB on an ISO image loads Xen.
+"""The other emulated machine: Bochs emulates one of Intel's processors, with VMX and EPT. Slow, and without virtio: dom0's disks
+are ATA disks (found by their labels), the agent talks over TCP and an emulated e1000, and GRUB on an ISO image loads Xen.
 
 Bochs wants a terminal, for its display; it gets a pty that nobody looks at. Its clock is that of its instructions: a second of the
 machine is IPS of them, however long they take."""

@@ -60,7 +60,8 @@ class Machine:
         self.socket_path = os.path.join(run_dir, "agent.sock")
         self.qmp_path = os.path.join(run_dir, "qmp.sock")
         qemu, dom0, xen, payload = (parts[p] for p in ("qemu", "dom0", "xen", "payload"))
-        # a kernel that checks itself; its shadow memory needs room, and a PV kernel cannot have any (KASAN), so there are two of them
+        # a kernel that checks itself; its shadow memory needs room, and a PV kernel cannot have any (KASAN),
+        # so there are two of them
         kernel, linux = dom0, "vmlinuz"
         if debug:
             kernel, memory, dom0_mem = parts["debugkernel"], memory + 1024, dom0_mem + 1024
@@ -76,13 +77,15 @@ class Machine:
         boot = ["-kernel", xen + "/xen", "-append", self.xen_line(dom0_mem, xen_args),
                 "-initrd", f"{kernel}/{linux} {self.linux_line(mode)},{kernel}/initrd.gz"]
         if kvm:             # the same Linux without Xen
-            boot = ["-kernel", kernel + "/vmlinuz", "-append", self.linux_line(mode).replace("hvc0", "ttyS0"), "-initrd", kernel + "/initrd.gz"]
+            boot = ["-kernel", kernel + "/vmlinuz", "-append", self.linux_line(mode).replace("hvc0", "ttyS0"),
+                    "-initrd", kernel + "/initrd.gz"]
         via = ",disable-legacy=on,iommu_platform=on" if pvh else ""
         disk = "file={},if=none,id={},format=raw,cache=writeback,{}"
         more = []
         if "guestroot" in parts:        # the lane differential, which has a guest of 8 GiB as well
             memory = 12 << 10
-            more = ["-drive", disk.format(parts["guestroot"] + "/guestroot.img", "vdd", "readonly=on"), "-device", "virtio-blk-pci,drive=vdd" + via]
+            more = ["-drive", disk.format(parts["guestroot"] + "/guestroot.img", "vdd", "readonly=on"),
+                    "-device", "virtio-blk-pci,drive=vdd" + via]
         self.argv = [
             qemu + "/qemu-system-x86_64", "-L", qemu + "/share",
             "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "EPYC,+svm,+npt,-monitor,-rdtscp",
@@ -342,7 +345,8 @@ class Machine:
         raise MachineDied(self.trouble or f"dom0 did not come up within {self.READY} s")
 
     def emulator_fault(self):
-        """Has TCG mixed up the two sides of a VMRUN? Then Xen, with the guest's triple fault, dumps its own registers as the guest's."""
+        """Has TCG mixed up the two sides of a VMRUN?
+        Then Xen, with the guest's triple fault, dumps its own registers as the guest's."""
         with open(self.serial, "rb") as log:
             return re.search(rb"Dumping Dom\d+ vcpu#\d+ state.{0,200}RIP: +e008:\[<ffff82d", log.read(), re.S) is not None
 

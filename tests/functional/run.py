@@ -34,15 +34,16 @@ def torture_seconds():
 
 
 def discover(lane):
-    """[(module.test, limit, cases, kind of machine)] without importing: the modules only run in dom0. The kind is "" for the usual one,
-    "pvh", "debug", "debug_pv" or "kvm" by the decorator of that name, or what the module calls MACHINE."""
+    """[(module.test, limit, cases, kind of machine)] without importing: the modules only run in dom0. The kind is "" for the usual
+    one, "pvh", "debug", "debug_pv" or "kvm" by the decorator of that name, or what the module calls MACHINE."""
     found = []
     for path in sorted(glob.glob(f"{HERE}/dom0/{'test' if lane == 'functional' else lane}_*.py")):
         module = os.path.basename(path)[:-3]
         with open(path, encoding="utf-8") as source:
             tables, machine = {}, ""
             for node in ast.parse(source.read()).body:
-                if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Dict, ast.Tuple)) and isinstance(node.targets[0], ast.Name):
+                if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Dict, ast.Tuple)) and \
+                        isinstance(node.targets[0], ast.Name):
                     tables[node.targets[0].id] = getattr(node.value, "keys", None) or node.value.elts
                 if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "MACHINE":
                     machine = ast.literal_eval(node.value)
@@ -185,7 +186,8 @@ def tail(path, count=30):
 
 
 class Lane:
-    """A run: its machine, which is booted anew when it died (DEATHS times) or when tests want another kind; results as they come."""
+    """A run: its machine, which is booted anew when it died (DEATHS times) or when tests want another kind;
+    results as they come."""
 
     DEATHS = 3
     REPEATS = 2             # of tests that the emulator has spoilt
@@ -260,7 +262,8 @@ class Lane:
                 result, reason, output = "fail", dead, ""
             if (result == "fail" or run.left) and self.repeats < self.REPEATS and self.machine.emulator_fault():
                 self.repeats += 1
-                print("   the emulator ran a guest with Xen's registers (see docs/testing.md); once more, in another machine", flush=True)
+                print("   the emulator ran a guest with Xen's registers (see docs/testing.md); once more, in another machine",
+                      flush=True)
                 self.boot()
                 if not self.trouble:
                     continue
@@ -342,7 +345,8 @@ def arguments():
     parser.add_argument("--xen-args", default="")
     parser.add_argument("--cpus", type=int, default=2, help="of the emulated machine")
     parser.add_argument("--machine", default="",
-                        help='of --shell: "pvh" for a PVH dom0, "debug" and "debug_pv" for the debug kernels, "bochs:MODEL:CPUS" for Bochs')
+                        help='of --shell: "pvh" for a PVH dom0, "debug" and "debug_pv" for the debug kernels, '
+                             '"bochs:MODEL:CPUS" for Bochs')
     return parser.parse_args()
 
 

@@ -3,7 +3,8 @@
  * Runs one instruction after the other on the BAR of an ivshmem device and on memory of its own, and compares.
  *
  *   insn list                the instructions, one a line: name, and "w" if it is one that only makes sense where writes stay
- *   insn run SLOT NAME...    each on 8 KiB of its own in the BAR, the first from 8 KiB * SLOT on, which has to be untouched; see words()
+ *   insn run SLOT NAME...    each on 8 KiB of its own in the BAR, the first from 8 KiB * SLOT on, which has to be untouched;
+ *                            see words()
  *   insn time NAME BYTES     how long one rep movsb, rep stosb or rep stosq of so many bytes takes, or as many stores of one byte
  *
  * Says of each "same" (registers and memory as on memory of its own), "dropped" (registers the same, the memory as before),
@@ -67,7 +68,11 @@ static uint64_t word_at(const uint8_t *b, unsigned int offset)
     return word;
 }
 
-OP(cmpxchg) { o[0] = word_at(b, 64); X("lock cmpxchg %2, (%1); setz 8(%3)", "+a"(o[0]) : MEM(b + 64), "r"(77ULL), "r"(o) : "memory", "cc"); }
+OP(cmpxchg)
+{
+    o[0] = word_at(b, 64);
+    X("lock cmpxchg %2, (%1); setz 8(%3)", "+a"(o[0]) : MEM(b + 64), "r"(77ULL), "r"(o) : "memory", "cc");
+}
 OP(cmpxchg_not) { o[0] = 1; X("lock cmpxchg %2, (%1); setz 8(%3)", "+a"(o[0]) : MEM(b + 64), "r"(77ULL), "r"(o) : "memory", "cc"); }
 static void wide(uint8_t *b, uint64_t *o, uint64_t low, uint64_t high)
 {
@@ -96,11 +101,15 @@ OP(movnti) { X("movnti %1, (%0); sfence", : MEM(b + 64), "r"(0x123456789abcdefUL
 OP(movntdq) { X(XMM1 "movntdq %%xmm1, (%0); sfence", : MEM(b + 64) : "rax", "xmm1", "memory"); }
 OP(maskmovdqu)
 {
-    X(XMM1 "movdqa %%xmm1, %%xmm0; mov $0x80008000ff7f8001, %%rax; movq %%rax, %%xmm2; pshufd $0x44, %%xmm2, %%xmm2; maskmovdqu %%xmm2, %%xmm0",
+    X(XMM1 "movdqa %%xmm1, %%xmm0; mov $0x80008000ff7f8001, %%rax; movq %%rax, %%xmm2; "
+      "pshufd $0x44, %%xmm2, %%xmm2; maskmovdqu %%xmm2, %%xmm0",
       : "D"(b + 69) : "rax", "xmm0", "xmm1", "xmm2", "memory");
 }
 OP(avx_load) { X("vmovdqu (%0), %%ymm0; vmovdqu %%ymm0, (%1); vzeroupper", : MEM(b + 65), "r"(o) : "xmm0", "memory"); }
-OP(avx_store) { X(XMM1 "vinsertf128 $1, %%xmm1, %%ymm1, %%ymm1; vmovdqu %%ymm1, (%0); vzeroupper", : MEM(b + 65) : "rax", "xmm1", "memory"); }
+OP(avx_store)
+{
+    X(XMM1 "vinsertf128 $1, %%xmm1, %%ymm1, %%ymm1; vmovdqu %%ymm1, (%0); vzeroupper", : MEM(b + 65) : "rax", "xmm1", "memory");
+}
 OP(avx_store_cross)
 {
     X(XMM1 "vinsertf128 $1, %%xmm1, %%ymm1, %%ymm1; vmovdqu %%ymm1, (%0); vzeroupper", : MEM(b + 4085) : "rax", "xmm1", "memory");
@@ -108,7 +117,8 @@ OP(avx_store_cross)
 
 OP(fld80) { X("fninit; fldt (%0); fstpt (%1)", : MEM(b + 64), "r"(o) : "memory"); }
 OP(fstp80) { X("fninit; fldpi; fstpt (%0)", : MEM(b + 64) : "memory"); }
-/* With one of its halves across pages, TCG (QEMU 10.0, access_ptr()) writes to the page that is next in the emulated machine's memory. */
+/* With one of its halves across pages, TCG (QEMU 10.0, access_ptr()) writes to the page that is next in the
+   emulated machine's memory. */
 OP(fstp80_cross) { X("fninit; fldpi; fstpt (%0)", : MEM(b + 4088) : "memory"); }
 /* The first has to be popped once. */
 OP(fstp80_twice) { X("fninit; fldpi; fld1; fstpt (%0); fstpt 16(%0)", : MEM(b + 64) : "memory"); }
@@ -121,19 +131,32 @@ OP(stmxcsr) { X("stmxcsr (%0)", : MEM(b + 64) : "memory"); }
 /* What is loaded has been made by the same instructions before: by dom0 in the files, see instructions.py. */
 #define STATE 1024
 OP(fldenv) { X("fldenv (%0); fnstcw (%1); fninit", : MEM(b + STATE), "r"(o) : "memory"); }
-OP(ldmxcsr) { uint32_t old; X("stmxcsr %0", "=m"(old) :); X("ldmxcsr (%0); stmxcsr (%1)", : MEM(b + STATE + 24), "r"(o) : "memory"); X("ldmxcsr %0", : "m"(old)); }
+OP(ldmxcsr)
+{
+    uint32_t old;
+
+    X("stmxcsr %0", "=m"(old) :);
+    X("ldmxcsr (%0); stmxcsr (%1)", : MEM(b + STATE + 24), "r"(o) : "memory");
+    X("ldmxcsr %0", : "m"(old));
+}
 OP(fxsave) { X("fninit; fldpi; " XMM1 "fxsave64 (%0); fninit", : MEM(b + 1536) : "rax", "xmm1", "memory"); }
 OP(fxsave_cross) { X("fninit; fldpi; " XMM1 "fxsave64 (%0); fninit", : MEM(b + 4096 - 48) : "rax", "xmm1", "memory"); }
 OP(fxrstor)
 {
     X("fxrstor64 (%0); movups %%xmm3, (%1); fstpt 16(%1); fnstcw 32(%1); fninit", : MEM(b + STATE), "r"(o)
-      : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+      : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+        "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
-OP(xsave) { X("fninit; fldpi; " XMM1 "mov $3, %%eax; xor %%edx, %%edx; xsave64 (%0); fninit", : MEM(b + 1536) : "rax", "rdx", "xmm1", "memory"); }
+OP(xsave)
+{
+    X("fninit; fldpi; " XMM1 "mov $3, %%eax; xor %%edx, %%edx; xsave64 (%0); fninit", : MEM(b + 1536)
+      : "rax", "rdx", "xmm1", "memory");
+}
 OP(xrstor)
 {
     X("mov $3, %%eax; xor %%edx, %%edx; xrstor64 (%0); movups %%xmm3, (%1); fninit", : MEM(b + STATE), "r"(o)
-      : "rax", "rdx", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+      : "rax", "rdx", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+        "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
 static void string(const char *what, uint8_t *to, const void *from, size_t n, uint64_t *o)
@@ -155,7 +178,8 @@ static void string(const char *what, uint8_t *to, const void *from, size_t n, ui
     o[1] = a;
 }
 
-static const uint8_t text[SLOT] = "a text to be copied, which goes on for a while, so that each of its bytes is another one: 0123456789 ABCDEFGHIJKLM";
+static const uint8_t text[SLOT] =
+    "a text to be copied, which goes on for a while, so that each of its bytes is another one: 0123456789 ABCDEFGHIJKLM";
 static uint8_t into[SLOT];
 
 static void from_there(const char *what, const uint8_t *from, size_t n, uint64_t *o, size_t at)
@@ -185,7 +209,8 @@ OP(lodsb) { string("lodsb", NULL, b + 64, 10, o); }
 OP(scasb) { string("scasb", b + 64, NULL, 30, o); }
 OP(cmpsb) { string("cmpsb", b + 64, text, 10, o); }
 
-#define STACK(text, ...) X("mov %%rsp, %%r15; mov %1, %%rsp; " text "; mov %%rsp, %%r14; mov %%r15, %%rsp; sub %1, %%r14; mov %%r14, %0", \
+#define STACK(text, ...) X("mov %%rsp, %%r15; mov %1, %%rsp; " text "; mov %%rsp, %%r14; " \
+    "mov %%r15, %%rsp; sub %1, %%r14; mov %%r14, %0", \
     "=&r"(*o) : "r"(b + 4096 + 16), "r"(o), ##__VA_ARGS__ : "r12", "r13", "r14", "r15", "memory", "cc")
 OP(push) { STACK("push $0x1234567; push %%rbx"); }
 OP(pop) { STACK("pop %%r12; mov %%r12, 8(%2)"); }
@@ -215,7 +240,8 @@ static const struct {
     _(cmpxchg16b), _(cmpxchg16b_not),
     _(movaps_load), _(movups_load_cross), _(movaps_store), _(movups_store), _(movups_store_cross), _(movhps_store), _(paddd),
     _(movnti), _(movntdq), _(maskmovdqu), _(avx_load, | AVX), _(avx_store, | AVX), _(avx_store_cross, | AVX),
-    _(fld80), _(fstp80), _(fstp80_cross), _(fstp80_twice), _(fild), _(fst64), _(fnstcw), _(fnstenv), _(fnsave), _(fldenv), _(stmxcsr), _(ldmxcsr),
+    _(fld80), _(fstp80), _(fstp80_cross), _(fstp80_twice), _(fild), _(fst64), _(fnstcw),
+    _(fnstenv), _(fnsave), _(fldenv), _(stmxcsr), _(ldmxcsr),
     _(fxsave), _(fxsave_cross), _(fxrstor), _(xsave, | XSAVE), _(xrstor, | XSAVE),
     _(movsb), _(movsb_cross), _(movsb_back), _(movsq), _(movsq_cross), _(movsq_back),
     _(stosb), _(stosb_cross), _(stosq), _(stosq_back),
@@ -282,8 +308,8 @@ static int have(int flags)
 }
 
 /*
- * What may or may not have been written: where the last x87 instruction and its operand were, which AMD's processors do not restore when
- * the state is switched, and what is reserved, or software's.
+ * What may or may not have been written: where the last x87 instruction and its operand were, which AMD's processors do not restore
+ * when the state is switched, and what is reserved, or software's.
  */
 static void forgive(const char *name, const uint8_t *before, uint8_t *after)
 {
@@ -301,7 +327,8 @@ static const char *difference(const char *what, size_t number, uint64_t expected
 {
     static char text[99];
 
-    snprintf(text, sizeof(text), "differs:%s-%zu-%#llx-not-%#llx", what, number, (unsigned long long)found, (unsigned long long)expected);
+    snprintf(text, sizeof(text), "differs:%s-%zu-%#llx-not-%#llx", what, number,
+             (unsigned long long)found, (unsigned long long)expected);
     return text;
 }
 

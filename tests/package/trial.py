@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lane package: a disk with a stock Debian dom0 boots in the emulated machine by its own GRUB, installs our packages by apt, boots into
-them, runs the example guest, and removes them again.
+"""The lane package: a disk with a stock Debian dom0 boots in the emulated machine by its own GRUB, installs our packages by apt,
+boots into them, runs the example guest, and removes them again.
 
-The steps follow from each other: all run up to the last one that is wanted. The machine has no network; what it needs besides is on a
-second disk, /media/trial. LANE_DIR gets console-STEP.log for each boot, and dom0's answers in steps.log."""
+The steps follow from each other: all run up to the last one that is wanted. The machine has no network; what it needs besides is on
+a second disk, /media/trial. LANE_DIR gets console-STEP.log for each boot, and dom0's answers in steps.log."""
 
 import glob
 import os
@@ -65,7 +65,8 @@ class Trial:
         self.make_disks()
 
     def make_disks(self):
-        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.parts["debiandom0"] + "/debian.img", self.dir + "/"], check=True)
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.parts["debiandom0"] + "/debian.img", self.dir + "/"],
+                       check=True)
         tree = self.dir + "/trial"
         os.makedirs(tree + "/guest")
         for name in ("vmlinuz", "initrd.gz"):
@@ -73,8 +74,8 @@ class Trial:
         shutil.copytree(self.parts["package"], tree + "/debs")
         for path in (*glob.glob(FUNCTIONAL + "/dom0/*.py"), HERE + "/dom0/guest.py"):
             shutil.copy(path, tree)
-        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "trial", "-O", "^has_journal", "-d", tree, self.dir + "/trial.img", "256M"],
-                       check=True)
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "trial", "-O", "^has_journal", "-d", tree,
+                        self.dir + "/trial.img", "256M"], check=True)
         shutil.rmtree(tree)
 
     # ---- the machine ----

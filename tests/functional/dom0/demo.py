@@ -50,13 +50,15 @@ def story():
         seen = scenario.reads(guest, path, length)
         step.say(f"guest and dom0: {seen['sha256']}")
         lease = seen["lease"]
-        step.say(f"{lease['faults']} faults brought {lease['installed'] // scenario.PAGE} pages (with those around the one that was touched)")
+        step.say(f"{lease['faults']} faults brought {lease['installed'] // scenario.PAGE} pages "
+                 "(with those around the one that was touched)")
     with Step("2. the guest writes; dom0 reads its file, syncs, and the host looks at the disk image") as step:
         seen = scenario.writes(guest, path, length)
         step.say(f"{seen['places']} writes are in dom0's file and on the disk, also the one after a sync")
     with Step("3. a second pass over all pages") as step:
         seen = scenario.steady(guest)
-        step.say(f"{seen['faults']} faults, {seen['faults']} exits to QEMU; {size >> 20} MiB read in {seen['us'][-1] / 1000:.1f} ms")
+        step.say(f"{seen['faults']} faults, {seen['faults']} exits to QEMU; "
+                 f"{size >> 20} MiB read in {seen['us'][-1] / 1000:.1f} ms")
     with Step("4. dom0 takes the pages away while the guest reads and writes them"):
         ways = (("a. write-back (sync)", scenario.write_back), ("b. page-cache drop (MADV_PAGEOUT)", scenario.page_cache_drop),
                 ("c. hole punch, then new data", scenario.hole_punch))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""virtio-pmem under Xen and under KVM: the same guest, the same QEMU, the same work, case by case. dom0 (or KVM's host) takes the memory
-away all the time: it writes back, drops its page cache and swaps out.
+"""virtio-pmem under Xen and under KVM: the same guest, the same QEMU, the same work, case by case. dom0 (or KVM's host) takes the
+memory away all the time: it writes back, drops its page cache and swaps out.
 
 What Xen's run has seen is kept by the host, and KVM's, in the next machine, is held against it."""
 
@@ -69,7 +69,8 @@ class Away(threading.Thread):
 
 @contextlib.contextmanager
 def debian():
-    """A guest whose root is a read-only disk of ours, as pmem; besides two for tests, which are its .disks; .away takes them away."""
+    """A guest whose root is a read-only disk of ours, as pmem; besides two for tests, which are its .disks;
+    .away takes them away."""
     root = run("findfs", "LABEL=guestroot").strip()
     zram_swap()
     files = [image("test.img", TEST, MKFS), image("scratch.img", SCRATCH, MKFS, where="/dev/shm")]
@@ -79,7 +80,8 @@ def debian():
         wait_for("the disks", lambda: guest.must("ls /dev/pmem* | wc -l") == "3", 30)
         names = {int(guest.must(f"cat /sys/block/pmem{i}/size")) * 512: f"/dev/pmem{i}" for i in range(3)}
         guest.must(f"mkdir /r; mount -t ext4 -o ro,dax {names[size]} /r; for d in proc sys dev; do mount -o bind /$d /r/$d; done; "
-                   "for d in tmp run var/tmp; do mount -t tmpfs t /r/$d; done; mkdir -p /r/dev/shm; mount -t tmpfs t /r/dev/shm; ifconfig lo up")
+                   "for d in tmp run var/tmp; do mount -t tmpfs t /r/$d; done; mkdir -p /r/dev/shm; "
+                   "mount -t tmpfs t /r/dev/shm; ifconfig lo up")
         guest.disks = names[TEST], names[SCRATCH]
         with Away(guest.dm_pid(), files) as guest.away:
             yield guest
@@ -144,7 +146,8 @@ def fio(wanted):
                 assert code == 0, text[-600:]
                 job = json.loads(text[text.index("{"):])["jobs"][0]
                 assert job["error"] == 0 and job["write"]["total_ios"] > 0, job
-                note(f"{job['write']['total_ios']} writes, {job['read']['total_ios']} reads, {job['job_runtime'] / 1000:.1f} s of fio's")
+                note(f"{job['write']['total_ios']} writes, {job['read']['total_ios']} reads, "
+                     f"{job['job_runtime'] / 1000:.1f} s of fio's")
                 compare(f"fio {name}", [job["error"], job["write"]["total_ios"]])
 
 
@@ -169,8 +172,8 @@ class FsTests:
     def __init__(self, guest, names):
         self.guest = guest
         test, scratch = guest.disks
-        line = chroot(f"sh -c 'cd /opt/xfstests && ./check --exact-order {' '.join(names)}'", FSTYP="ext4", RESULT_BASE="/tmp/results",
-                      TEST_DEV=test, TEST_DIR="/mnt/test", TEST_FS_MOUNT_OPTS="-o dax",
+        line = chroot(f"sh -c 'cd /opt/xfstests && ./check --exact-order {' '.join(names)}'",
+                      FSTYP="ext4", RESULT_BASE="/tmp/results", TEST_DEV=test, TEST_DIR="/mnt/test", TEST_FS_MOUNT_OPTS="-o dax",
                       SCRATCH_DEV=scratch, SCRATCH_MNT="/mnt/scratch", MKFS_OPTIONS="-b 4096 -J size=4", MOUNT_OPTIONS="-o dax")
         guest.must(f"({line}; echo ended) >/tmp/fstests 2>&1 & true")
 
@@ -182,7 +185,8 @@ class FsTests:
         text = self.output()
         line = re.search(rf"^{name}[ \t]+(.*)\n", text, re.M)
         assert line or not text.endswith("ended"), f"no word on it: {text[-400:]}"
-        return line and ("not run" if "[not run]" in line[1] else "pass" if re.search(r"\d+s\s*$", line[1]) else "fail", line[1].strip())
+        return line and ("not run" if "[not run]" in line[1] else
+                         "pass" if re.search(r"\d+s\s*$", line[1]) else "fail", line[1].strip())
 
     def end(self):
         self.guest.run("pkill -9 -f ./check")
@@ -280,7 +284,8 @@ class ByLibvirt(Example):
 def libvirtd():
     """The root of a Debian in which libvirtd runs."""
     root, disk, own = "/tmp/libvirt", "/tmp/guestroot", "/tmp/guestroot-changes"
-    binds = ["/proc", "/sys", "/dev", "/run", "/lend", "/tmp", "/usr/lib/xen-4.20", "/usr/share/seabios", "/var/lib/xen", "/var/log/xen", LEND]
+    binds = ["/proc", "/sys", "/dev", "/run", "/lend", "/tmp", "/usr/lib/xen-4.20", "/usr/share/seabios",
+             "/var/lib/xen", "/var/log/xen", LEND]
     for path in root, disk, own + "/upper", own + "/work":
         os.makedirs(path, exist_ok=True)
     run("mount", "-o", "ro", "LABEL=guestroot", disk)
@@ -297,7 +302,8 @@ def libvirtd():
         stack.callback(daemon.wait)
         stack.callback(daemon.terminate)
         try:
-            wait_for("libvirtd", lambda: "Running hypervisor" in run("chroot", root, "virsh", "-c", "xen:///system", "version", check=False), 60, 1)
+            wait_for("libvirtd", lambda: "Running hypervisor" in
+                     run("chroot", root, "virsh", "-c", "xen:///system", "version", check=False), 60, 1)
             yield root
         finally:
             for name in ["/tmp/libvirtd.log", *glob.glob(root + "/var/log/libvirt/libxl/*.log")]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""S4 of the reviews: each instruction on memory that is lent, absent, read-only, or not lent at all, and the same under KVM. What comes of
-each is what the table in docs/instructions.md says. And string stores that are dropped take no longer than under KVM."""
+"""S4 of the reviews: each instruction on memory that is lent, absent, read-only, or not lent at all, and the same under KVM. What
+comes of each is what the table in docs/instructions.md says. And string stores that are dropped take no longer than under KVM."""
 
 import os
 
@@ -61,7 +61,8 @@ def readonly(path, kind):
                     "-device", "ivshmem-plain,memdev=lm") as guest:
         assert not XEN or guest.lease()["readonly"]
         found = instructions.results(guest, kind)
-        times = {what: instructions.microseconds(guest, what, 65536 if XEN and what in STRINGS else 256) for what in ("bytes", *STRINGS)}
+        times = {what: instructions.microseconds(guest, what, 65536 if XEN and what in STRINGS else 256)
+                 for what in ("bytes", *STRINGS)}
     with open(path, "rb") as file:
         assert file.read() == instructions.contents(), "the file was written to"
     note("us for a dropped byte: " + ", ".join(f"{what} {value:.2f}" for what, value in times.items()))

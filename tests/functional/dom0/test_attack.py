@@ -110,7 +110,8 @@ def test_bystander():
 
 @contextlib.contextmanager
 def superpage():
-    """A borrower that has 2 MiB from a lender that is a guest: its memory comes in pieces of that size, as that of dom0 does not."""
+    """A borrower that has 2 MiB from a lender that is a guest:
+    its memory comes in pieces of that size, as that of dom0 does not."""
     with nothing_left(), Ring0() as guest, Ring0("lender") as lender:
         run(program("lend_attack"), str(guest.domid), "0", "target", str(lender.domid))
         lender.tap(f"super {guest.domid} {GFN:#x}")

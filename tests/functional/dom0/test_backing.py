@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kinds of backing and of failure, seen by a guest that touches the frames itself. QEMU has no part in it: lend_serve is the VMM."""
+"""Kinds of backing and of failure, seen by a guest that touches the frames itself.
+QEMU has no part in it: lend_serve is the VMM."""
 
 import contextlib
 import glob
@@ -284,7 +285,8 @@ def udmabuf(bench):
 
 
 def hole_behind_udmabuf(bench):
-    """Seed 004's case: a hole in the memfd does not reach the udmabuf, which keeps its pages. The guest sees what the mapping shows."""
+    """Seed 004's case: a hole in the memfd does not reach the udmabuf, which keeps its pages.
+    The guest sees what the mapping shows."""
     works(bench, f"udmabuf {PAGES}")
     bench.server.do("punch 8 16")
     bench.server.do("pfill 8 16 0x7000")
@@ -372,7 +374,8 @@ def leased_by_fd_and_address(bench):
 # ---- leases on a descriptor --------------------------------------------------------------
 
 def by_fd(bench, lease):
-    """Nothing is mapped by the lender, and the descriptor it leased is closed; all is as with a mapping, and nothing stays behind."""
+    """Nothing is mapped by the lender, and the descriptor it leased is closed;
+    all is as with a mapping, and nothing stays behind."""
     def mappings():
         with open(f"/proc/{bench.server.process.pid}/maps") as maps:
             return sum(1 for line in maps)
@@ -443,8 +446,9 @@ FILES = {
 STALLS = {"fuse_daemon": fuse_that_stalls, "vmm": stall_in_the_vmm}
 
 MEMORY = {
-    "anonymous": anonymous, "shared_anonymous": shared_anonymous, "userfaultfd": userfaultfd, "udmabuf": udmabuf, "hole_behind_udmabuf": hole_behind_udmabuf,
-    "hole_in_memfd": hole_in_memfd, "dma_heap": dma_heap, "device_memory": device_memory, "leased_twice": leased_twice,
+    "anonymous": anonymous, "shared_anonymous": shared_anonymous, "userfaultfd": userfaultfd, "udmabuf": udmabuf,
+    "hole_behind_udmabuf": hole_behind_udmabuf, "hole_in_memfd": hole_in_memfd, "dma_heap": dma_heap,
+    "device_memory": device_memory, "leased_twice": leased_twice,
 }
 
 DESCRIPTORS = {

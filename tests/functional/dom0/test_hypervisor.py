@@ -135,7 +135,8 @@ def nr_gpfns(domid):
 
 @limit(60)
 def test_maximum_gpfn():
-    """The tools go through all of a guest's memory for a core dump, and to save it. What it borrows far above does not make that longer."""
+    """The tools go through all of a guest's memory for a core dump, and to save it.
+    What it borrows far above does not make that longer."""
     with Ring0() as guest:
         before = nr_gpfns(guest.domid)
         with Server(guest.domid, FAR) as server:

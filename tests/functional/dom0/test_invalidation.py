@@ -273,8 +273,8 @@ def numa_balancing(bench):
         bench.same("looked at")
         if vmstat("numa_pte_updates") > before and bench.server.stats()["revokes"] > revokes:
             break
-    note(f"{vmstat('numa_pte_updates') - before} page-table entries looked at, {bench.server.stats()['revokes'] - revokes} notifier calls, "
-         f"{vmstat('numa_pages_migrated')} pages migrated")
+    note(f"{vmstat('numa_pte_updates') - before} page-table entries looked at, "
+         f"{bench.server.stats()['revokes'] - revokes} notifier calls, {vmstat('numa_pages_migrated')} pages migrated")
     assert vmstat("numa_pte_updates") > before, "the kernel looked at nothing"
     assert bench.server.stats()["revokes"] > revokes, "and nobody was told"
     after(bench, "anon")

@@ -89,7 +89,8 @@ def test_dax(wanted):
                 lease = guest.lease("pm0")
                 assert lease["failed"] == 0 and lease["revoked"] > PAGES, lease
                 guest.must("umount /mnt")
-                note(f"{last} rounds of {PAGES} pages while pages were taken away; {lease['faults']} faults, {lease['revoked']} pages revoked")
+                note(f"{last} rounds of {PAGES} pages while pages were taken away; "
+                     f"{lease['faults']} faults, {lease['revoked']} pages revoked")
             words = words_in(path)
             assert words == [0x7000 + i for i in range(PAGES)], words
             scenario.healthy()
@@ -144,7 +145,8 @@ def test_powercut_killed():
 
 def beneath(guest):
     """The end of what the guest has for RAM and BARs."""
-    return max(int(end, 16) for end in re.findall(r"^[0-9a-f]+-([0-9a-f]+) : (?:System RAM|PCI Bus)", guest.must("cat /proc/iomem"), re.M))
+    return max(int(end, 16) for end in re.findall(r"^[0-9a-f]+-([0-9a-f]+) : (?:System RAM|PCI Bus)",
+                                                  guest.must("cat /proc/iomem"), re.M))
 
 
 def placed(sizes, memory):
@@ -173,7 +175,8 @@ def test_sizes():
 
 @limit(200)
 def test_neighbours():
-    """A BAR so large that hvmloader puts it above 4 GiB, and a balloon that takes memory and gives it back, stay below the window."""
+    """A BAR so large that hvmloader puts it above 4 GiB, and a balloon that takes memory and gives it back,
+    stay below the window."""
     path = image("pmem.img", 16 * MIB, EXT4)
     bar = ["-object", "memory-backend-memfd,id=bar,size=4G", "-device", "ivshmem-plain,memdev=bar"]
     with borrower(path, 16 * MIB, devices=bar) as guest:
@@ -204,7 +207,8 @@ def test_64_gib():
         with borrower(path, "64G", memory=1500) as guest:
             wait_for("/dev/pmem0", lambda: guest.run("test -b /dev/pmem0")[0] == 0, 90)
             assert guest.must("cat /sys/block/pmem0/size") == str((64 << 30) // 512)
-            guest.must("dd if=/dev/urandom of=/tmp/x bs=1M count=1 2>/dev/null; dd if=/tmp/x of=/dev/pmem0 bs=1M seek=60000 conv=fsync 2>/dev/null")
+            guest.must("dd if=/dev/urandom of=/tmp/x bs=1M count=1 2>/dev/null; "
+                       "dd if=/tmp/x of=/dev/pmem0 bs=1M seek=60000 conv=fsync 2>/dev/null")
             with open(path, "rb") as data:
                 data.seek(60000 * MIB)
                 assert guest.must("sha256sum /tmp/x").split()[0] == sha256(data.read(MIB))
@@ -289,7 +293,8 @@ def cached(guest):
 
 @limit(300)
 def test_two_guests_share():
-    """Two guests that read the same file with DAX have one copy of it between them, in dom0's page cache. Without DAX each has its own."""
+    """Two guests that read the same file with DAX have one copy of it between them, in dom0's page cache.
+    Without DAX each has its own."""
     size = 48 * MIB
     path = image("shared.img", 64 * MIB, EXT4)
     with mounted(path, "loop") as where, open(where + "/f", "wb") as out:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """virtio-pmem when dom0 cannot give a page back: its file system is full, its disk fails, the file was cut short. With the policy
-`fault` the process that touches the page gets SIGBUS, with `zero` it sees zeros where it could not read; another process of the guest never notices."""
+`fault` the process that touches the page gets SIGBUS, with `zero` it sees zeros where it could not read; another process of the
+guest never notices."""
 
 import contextlib
 import ctypes

@@ -200,8 +200,8 @@ def test_slow_page():
         rate_after = exits_per_second(guest, 3)
         slowest = guest.lease()["slowest-answer"]
         note(f"during a fault of {slowest / 1e6:.1f} s (and before): main loop's answers {during[0]:.1f} ms in the median "
-             f"({before[0]:.1f}), 99 % in {during[1]:.1f} ms ({before[1]:.1f}); the other vCPU gets through QEMU {rate_during:.0f} times "
-             f"a second ({rate_before:.0f} before, {rate_after:.0f} afterwards)")
+             f"({before[0]:.1f}), 99 % in {during[1]:.1f} ms ({before[1]:.1f}); the other vCPU gets "
+             f"through QEMU {rate_during:.0f} times a second ({rate_before:.0f} before, {rate_after:.0f} afterwards)")
         assert slowest > 4_000_000, slowest
         assert during[1] < 1000 and rate_during > min(rate_before, rate_after) / 4, (before, during)
     scenario.healthy()
@@ -364,8 +364,8 @@ def test_restricted():
         if "xen-qemuuser-range-base" not in users.read():
             users.write("xen-qemuuser-range-base:x:65536:65536::/:/bin/false\n")
     # libxl allows files of 256 KiB, and QEMU 10.0 has the pixels of a screen in a memfd: a larger limit, with or without lending
-    # Before it starts QEMU, libxl asks another one (machine "none") for its options, and does not wait for its end. That one removes
-    # its socket when it ends, by the name, which may be the next one's by then: it gets another /run/xen
+    # Before it starts QEMU, libxl asks another one (machine "none") for its options, and does not wait for its end. That one
+    # removes its socket when it ends, by the name, which may be the next one's by then: it gets another /run/xen
     wrapper = "/run/qemu-restricted"
     with open(wrapper, "w", encoding="ascii") as script:
         script.write(f"""#!/bin/sh

@@ -118,7 +118,8 @@ def test_x9_permission_at_any_time():
         mhz = float(re.search(r"^cpu_mhz *: ([\d.]+)", run("xl", "info"), re.M)[1])
         pending = lender.send(f"again {guest.domid} {GFN:#x} 0xfd000 {int(20e6 * mhz)}")
         time.sleep(1)
-        stayed, there = map(int, run(program("lend_review"), str(guest.domid), "0", "race", str(lender.domid), str(rounds)).split(" of "))
+        stayed, there = map(int, run(program("lend_review"), str(guest.domid), "0", "race",
+                                     str(lender.domid), str(rounds)).split(" of "))
         code, text = lender.collect(pending, 60)
         assert code == 0 and "not ok" not in text, text
         note(f"lent in {there} of {rounds} rounds; the lender's calls: " + re.search(r"lent \d+ refused \d+", text)[0])
@@ -166,7 +167,8 @@ def test_x16_debug_key():
 
         longest_revoke(guest, lender, 60, keys)
         text = xen_log("B")
-        assert "60 leases" in text and len(set(re.findall(rf"lease (\d+): gfns .* of d{lender.domid} via", text))) == 60, text[-500:]
+        assert "60 leases" in text and \
+            len(set(re.findall(rf"lease (\d+): gfns .* of d{lender.domid} via", text))) == 60, text[-500:]
 
 
 @limit(60)

@@ -177,8 +177,8 @@ def domid(guest):
 
 # ---- core dumps ------------------------------------------------------------
 #
-# A core dump tries each page from 0 to the guest's highest until it has as many as the guest has. The special pages below 4 GiB, which
-# are the guest's, too, it leaves out; so it tries all below 3.75 GiB, 5 min here, however small the guest. This guest has
+# A core dump tries each page from 0 to the guest's highest until it has as many as the guest has. The special pages below 4 GiB,
+# which are the guest's, too, it leaves out; so it tries all below 3.75 GiB, 5 min here, however small the guest. This guest has
 # frames of its grant table in their stead, above the lease. (torture_toolstack.py has guests that do without that.)
 
 LOW = 0x1400            # the lease: above the guest's 16 MiB
@@ -247,7 +247,8 @@ def test_dump_core(wanted):
 @limit(200)
 @cases("lease", "waiting")
 def test_crash(wanted):
-    """on_crash = "coredump-restart": there is a core, and the next life of the guest borrows again. With a lease, and while a vCPU waits."""
+    """on_crash = "coredump-restart": there is a core, and the next life of the guest borrows again.
+    With a lease, and while a vCPU waits."""
     path = CORES + "/dumped"        # xl calls it by the guest's name
     os.makedirs(CORES, exist_ok=True)
     for name in wanted:

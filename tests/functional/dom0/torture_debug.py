@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lane torture on the debug kernels: a million random calls, every allocation failing once, pages taken away with none, and a Xen
-that refuses. The second kernel, without KASAN, runs the driver's tests in a PV dom0."""
+"""The lane torture on the debug kernels: a million random calls, every allocation failing once, pages taken away with none, and a
+Xen that refuses. The second kernel, without KASAN, runs the driver's tests in a PV dom0."""
 
 import errno
 import re
@@ -114,7 +114,8 @@ def told(*texts):
     said = run("dmesg")
     for text in texts:
         assert text in said, f"not in dmesg: {text}"
-    others = re.findall(r"(?m)^.*(?:BUG: |Oops|blocked for more|(?:leak detector|ODEBUG) disabled|WARNING: (?!CPU.* at drivers/xen/lend/lease\.c)).*$", said)
+    others = re.findall(r"(?m)^.*(?:BUG: |Oops|blocked for more|(?:leak detector|ODEBUG) disabled|"
+                        r"WARNING: (?!CPU.* at drivers/xen/lend/lease\.c)).*$", said)
     assert not others, others[:5]
     run("dmesg", "-C")
 
@@ -279,7 +280,8 @@ def test_revoke_allocates_nothing():
         starved(True)
         trace(True)
         try:
-            command = f"echo $$ >{TRACE}/set_event_pid; exec {program('lend_inject')} {guest.domid} {GFN:#x} revoke {bar_of_shared_memory()}"
+            command = f"echo $$ >{TRACE}/set_event_pid; exec {program('lend_inject')} " \
+                f"{guest.domid} {GFN:#x} revoke {bar_of_shared_memory()}"
             done = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, timeout=1500)
             knob(f"{TRACE}/tracing_on", 0)

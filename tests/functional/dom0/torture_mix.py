@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lane torture on the debug kernel: kinds of backing and ways of losing it, at random, for as long as LEND_TORTURE_SECONDS says.
+"""The lane torture on the debug kernel: kinds of backing and ways of losing it, at random,
+for as long as LEND_TORTURE_SECONDS says.
 
-A guest has two leases. On the one, any kind of memory, anything is done that test_invalidation.py knows for that kind, and after each
-step guest and lender have to see the same; or it is a whole test of test_backing.py or test_invalidation.py. On the other, a
+A guest has two leases. On the one, any kind of memory, anything is done that test_invalidation.py knows for that kind, and after
+each step guest and lender have to see the same; or it is a whole test of test_backing.py or test_invalidation.py. On the other, a
 process of the guest reads and writes all the time and checks what it reads, while there is done to it what leaves contents
 alone."""
 
@@ -60,7 +61,8 @@ UNSEEN = {
 
 # Whole tests: those that do not count how huge pages are given, which is the allocator's affair after an hour of this.
 STORIES = {**test_backing.FILES, **test_backing.MEMORY, **test_backing.DESCRIPTORS, **test_backing.STALLS,
-           "swap": inv.swap_out, "migration": inv.migration, "memory_failure": inv.memory_failure, "fork": inv.fork, "copy_on_write": inv.copy_on_write, "exit": inv.exit_of_lender,
+           "swap": inv.swap_out, "migration": inv.migration, "memory_failure": inv.memory_failure,
+           "fork": inv.fork, "copy_on_write": inv.copy_on_write, "exit": inv.exit_of_lender,
            "hugetlb": test_backing.hugetlb, "hugetlb_by_fd": test_backing.fd_of_hugetlb, "other_node": inv.moved_to_other_node,
            "sigkill": inv.sigkill, "oom_killer": inv.oom_killer, "oom_reaper": inv.oom_reaper}
 

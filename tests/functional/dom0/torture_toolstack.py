@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Core dumps of guests with a device model. libxenguest tries each of the 983,040 pages below 3.75 GiB, whatever the guest's size: some 5 min
-in the emulated machine, with a lease and without. test_toolstack.py has a guest with which it ends early."""
+"""Core dumps of guests with a device model. libxenguest tries each of the 983,040 pages below 3.75 GiB, whatever the guest's size:
+some 5 min in the emulated machine, with a lease and without. test_toolstack.py has a guest with which it ends early."""
 
 import contextlib
 import os

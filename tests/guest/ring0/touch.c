@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* touch GFN PAGES STRIDE [VALUE]: read the first word of every STRIDEth page, or write VALUE there. Prints the sum of what was read. */
+/* touch GFN PAGES STRIDE [VALUE]: read the first word of every STRIDEth page, or write VALUE there.
+   Prints the sum of what was read. */
 #include "ring0.h"
 
 int touch(int argc, char **argv)

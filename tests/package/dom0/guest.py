@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""In dom0: the example that the package xen-lend installs, given to xl with our kernel and initrd; the guest reads and writes dom0's file."""
+"""In dom0: the example that the package xen-lend installs, given to xl with our kernel and initrd;
+the guest reads and writes dom0's file."""
 
 import os
 import subprocess

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Kinds of memory to lend, by name; used by lend_serve and lend_inject.  Each comes as a descriptor (-1: anonymous), what to map it with, and
- * for some a second descriptor: that of the memfd behind a udmabuf.
+ * Kinds of memory to lend, by name; used by lend_serve and lend_inject.  Each comes as a descriptor (-1: anonymous), what to map it
+ * with, and for some a second descriptor: that of the memfd behind a udmabuf.
  */
 #ifndef BACKING_H
 #define BACKING_H

@@ -177,8 +177,8 @@ static void info(int fd, unsigned who, const char *what)
     struct xen_lend_info i = { .size = sizeof(i) };
 
     is(call(fd, XEN_LEND_IOC_INFO, &i), 0, what);
-    ok(i.abi == XEN_LEND_ABI_VERSION && i.features & XEN_LEND_FEAT_FD && i.domid == who, "says version %u, features %#llx, domain %u",
-       i.abi, (unsigned long long)i.features, i.domid);
+    ok(i.abi == XEN_LEND_ABI_VERSION && i.features & XEN_LEND_FEAT_FD && i.domid == who,
+       "says version %u, features %#llx, domain %u", i.abi, (unsigned long long)i.features, i.domid);
     i = (struct xen_lend_info){ .size = sizeof(i), .pad = 1 };
     is(call(fd, XEN_LEND_IOC_INFO, &i), EINVAL, "info, padding");
     i = (struct xen_lend_info){ .size = sizeof(i) - 1 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * lend_cost DOMID GFN: what it costs Xen to revoke pages of 2 MiB, while the guest runs: a line "HOW PAGES flushes=N ipis=N us=N" each.
+ * lend_cost DOMID GFN: what it costs Xen to revoke pages of 2 MiB, while the guest runs:
+ * a line "HOW PAGES flushes=N ipis=N us=N" each.
  *
  * The frames are dom0's own, installed read-only and never touched by the guest; any will do, and 512 in a row for a superpage.
  * Interrupts between processors are counted by Xen (CONFIG_PERF_COUNTERS): all of them, whatever sends them. us is a median.

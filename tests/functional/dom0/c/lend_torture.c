@@ -253,7 +253,8 @@ int main(int argc, char **argv)
         revokes = stats(lend, id).flushes;      /* calls that found something to take away */
         if (now() >= told + 30) {
             told = now();
-            printf("%llu of %llu revocations after %.0f s\n", (unsigned long long)revokes, (unsigned long long)wanted, told - begin);
+            printf("%llu of %llu revocations after %.0f s\n",
+                   (unsigned long long)revokes, (unsigned long long)wanted, told - begin);
             fflush(stdout);
         }
     }

@@ -97,8 +97,8 @@ class Guest:
         path = f"/tmp/{self.name}.cfg"
         with open(path, "w") as out:
             out.write(self.config)
-        done = subprocess.run(["xl", "restore", path, image] if image else ["xl", "create", path], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=timeout * PATIENCE)
+        done = subprocess.run(["xl", "restore", path, image] if image else ["xl", "create", path], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=timeout * PATIENCE)
         if done.returncode:
             raise AssertionError(f"xl {'restore' if image else 'create'} failed: {done.stderr[:300]} {self.dm_log()[-300:]}")
 

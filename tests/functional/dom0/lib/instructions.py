@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each instruction does on a BAR: the guest's program `insn` compares it with the same on RAM. What is expected is the table in
-docs/instructions.md, nothing else."""
+"""What each instruction does on a BAR: the guest's program `insn` compares it with the same on RAM. What is expected is the table
+in docs/instructions.md, nothing else."""
 
 import os
 import re

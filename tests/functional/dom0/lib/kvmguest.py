@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest like lendlab.Guest, under KVM: the same kernel, initrd and QEMU, in a machine of the same emulated hardware without Xen."""
+"""A guest like lendlab.Guest, under KVM: the same kernel, initrd and QEMU,
+in a machine of the same emulated hardware without Xen."""
 
 import os
 import re
