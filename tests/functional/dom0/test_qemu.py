@@ -288,21 +288,6 @@ def test_end_of_large_lease():
     scenario.healthy()
 
 
-@limit(250)
-def test_leased_later():
-    """A guest whose memory is populated on demand borrows nothing. When it has ballooned down, it does, with nothing else done."""
-    path = backing("lent", MIB)
-    with Guest(args=ivshmem(path, "1M"), extra="maxmem = 224") as guest:
-        start = time.monotonic()
-        lease = wait_for("a lease", guest.leases, 120)[0]
-        took = time.monotonic() - start
-        assert "cannot lend" in guest.dm_log() and lease["size"] == MIB, (lease, guest.dm_log())
-        assert not guest.qmp("query-xen-lend")["refusals"]
-        note(f"leased {took:.0f} s after the guest had booted")
-        assert of_guest(guest, 0, MIB) == sha256_file(path, MIB)
-    scenario.healthy()
-
-
 @limit(200)
 def test_paused_while_waiting():
     """The domain is paused, and QEMU stopped, while a page is on its way."""
