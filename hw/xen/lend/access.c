@@ -406,9 +406,9 @@ static void block_migration(void)
     error_setg(&migration_blocker, "the guest has memory of its device model,"
                " to which it writes without QEMU's knowledge");
     /*
-     * Not refused by -only-migratable: the guest has run with such memory before
-     * there was lending.  While a migration is under way it is; the next region
-     * tries again.
+     * Not refused by -only-migratable: the guest has run with such memory
+     * before there was lending.  While a migration is under way it is; the next
+     * region tries again.
      */
     if (migrate_add_blocker_internal(&migration_blocker, &err) < 0) {
         warn_report_err(err);
