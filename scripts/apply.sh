@@ -19,7 +19,7 @@ apply_to() {
     tree_copy=$(mktemp -d)
     trap 'rm -rf "$tree_copy"' EXIT
     { [ "$1" != qemu ] || as_in_tree "$2"; } >"$tree_copy.sed"
-    { if [ "$1" = xen ]; then xen_series "$2"; else ls "$TOP/$1-patches"/*.patch; fi; } | tr '\n' '\0' |
+    series_list "$1" "$2" | tr '\n' '\0' |
         xargs -0 sed -n 's,^[-+][-+][-+] [ab]/,,p' | cut -f1 | sort -u | sed -f "$tree_copy.sed" | while read -r tree_file; do
         [ -e "$2/$tree_file" ] || continue
         mkdir -p "$tree_copy/$(dirname "$tree_file")"

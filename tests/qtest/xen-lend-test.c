@@ -819,18 +819,33 @@ static void test_restricted(void)
     stop_plain();
 }
 
-/* The hypervisor says no to the lease: the device works all the same. */
-static void test_lease_refused(const void *opaque)
+/* The hypervisor says no to the lease, with that errno. */
+static void start_refused(const void *error)
 {
-    QDict *rsp, *refusal;
     uint64_t value;
 
     standin_create();
-    standin->lease_error = GPOINTER_TO_INT(opaque);
+    standin->lease_error = GPOINTER_TO_INT(error);
     start_plain("");
     g_assert_cmpint(standin_leases(), ==, 0);
     g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_EMULATED);
     g_assert_cmphex(value, ==, word(8));
+}
+
+/* It does not any more. */
+static void allow_leases(void)
+{
+    standin_lock();
+    standin->lease_error = 0;
+    standin_unlock();
+}
+
+/* The hypervisor says no to the lease: the device works all the same. */
+static void test_lease_refused(const void *opaque)
+{
+    QDict *rsp, *refusal;
+
+    start_refused(opaque);
     rsp = query();
     g_assert(qdict_get_bool(rsp, "available"));
     g_assert_cmpint(qdict_get_int(rsp, "refused"), >=, 1);
@@ -843,9 +858,7 @@ static void test_lease_refused(const void *opaque)
     qobject_unref(rsp);
 
     /* Next time it may go well. */
-    standin_lock();
-    standin->lease_error = 0;
-    standin_unlock();
+    allow_leases();
     pci_decode(DEVFN, false);
     pci_decode(DEVFN, true);
     g_assert_cmpint(standin_leases(), ==, 1);
@@ -865,14 +878,8 @@ static void test_lease_later(const void *opaque)
 {
     uint64_t value;
 
-    standin_create();
-    standin->lease_error = GPOINTER_TO_INT(opaque);
-    start_plain("");
-    g_assert_cmpint(standin_leases(), ==, 0);
-    g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_EMULATED);
-    standin_lock();
-    standin->lease_error = 0;
-    standin_unlock();
+    start_refused(opaque);
+    allow_leases();
     standin_await("another attempt", has_lease, NULL);
     g_assert_cmpint(refusals(), ==, 0);
     g_assert_cmpint(vcpu_read(0, BAR + 8, &value), ==, TOUCH_FAULTED);
