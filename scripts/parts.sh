@@ -4,7 +4,7 @@
 
 # shellcheck shell=sh
 PARTS="root xen qemu module guest dom0 payload"
-LANE_PARTS="debugkernel guestroot package debiandom0 flask"      # built only for a lane that names it, or when named
+LANE_PARTS="debugkernel guestroot package debiandom0 flask counter"      # built only for a lane that names it, or when named
 
 part_text() {
     case $1 in
@@ -18,6 +18,7 @@ part_text() {
         package) echo "building the Debian packages" ;;
         debiandom0) echo "making a disk with a stock Debian dom0, for the lane package" ;;
         flask) echo "building Xen with Flask, for the lane flask" ;;
+        counter) echo "building the emulator's plugin that counts, for the lane bench" ;;
         debugkernel) echo "building kernels that check themselves, for the lane torture" ;;
     esac
 }
@@ -44,7 +45,7 @@ space_to_come() {
 }
 
 # part_source PART: what of configs/sources it is built of
-part_source() { case $1 in xen|qemu) echo "$1" ;; flask) echo xen ;; package) echo xen qemu ;; esac; }
+part_source() { case $1 in xen|qemu) echo "$1" ;; flask) echo xen ;; counter) echo qemu ;; package) echo xen qemu ;; esac; }
 
 # part_key PART: the words and paths that decide what comes out
 part_key() {
@@ -67,6 +68,7 @@ part_key() {
         package) key_of "$(root_id)" "$(source_id xen)" "$(source_id qemu)" $common scripts/overlay.sh packages xen-patches xen \
                      hw include accel qapi linux qemu-patches tools examples docs ;;
         debiandom0) key_of "$(root_id)" $common images/debiandom0 ;;
+        counter) key_of "$(root_id)" "$(source_id qemu)" $common tests/bench/count.c ;;
         payload) key_of "$(part_key xen)" "$(part_key qemu)" "$(part_key module)" "$(part_key guest)" $common \
                      images/dom0/init images/dom0/shell-guest tools tests/functional/dom0 \
                      docs/instructions.md linux/include examples ;;

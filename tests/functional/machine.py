@@ -52,7 +52,7 @@ class Machine:
     DISCARD = "snapshot=on"         # of dom0's disk: what is written to it is thrown away
 
     def __init__(self, parts, run_dir, mode="agent", memory=4096, dom0_mem=1536, cpus=2,
-                 xen_args="", interactive=False, pvh=False, debug=False, kvm=False, ready=False):
+                 xen_args="", interactive=False, pvh=False, debug=False, kvm=False, ready=False, counter=False):
         self._prepare(run_dir)
         self.ready = ready          # wanted: a snapshot that has guests as well, see lendlab.save_ready()
         self.parts = parts
@@ -108,8 +108,12 @@ class Machine:
             "-device", "virtserialport,chardev=agent,name=lend.agent",
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
         ]
+        self.marks = None
+        if counter:
+            self.marks = os.path.join(run_dir, "marks")
+            self.argv += ["-plugin", f"{parts['counter']}/count.so,out={self.marks}"]
         # the IOMMU's state cannot be kept, and a snapshot for a handful of tests does not pay
-        self.can_snapshot = not pvh and not kvm and not interactive and not debug
+        self.can_snapshot = not pvh and not kvm and not interactive and not debug and not counter
         if interactive:
             self.argv += ["-chardev", f"stdio,id=com1,signal=off,mux=on,logfile={self.serial}", "-serial", "chardev:com1"]
         else:
@@ -123,6 +127,7 @@ class Machine:
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "scratch", self.scratch], check=True)
         self.serial = os.path.join(run_dir, "console.log")
         self.process = None
+        self.marks_seen = 0
         self.forget()
 
     @staticmethod
@@ -351,6 +356,16 @@ class Machine:
             return re.search(rb"Dumping Dom\d+ vcpu#\d+ state.{0,200}RIP: +e008:\[<ffff82d", log.read(), re.S) is not None
 
     # ---- from outside ----
+
+    def new_marks(self):
+        """What the plugin that counts has written since the last time (tests/bench/count.c)."""
+        if not self.marks:
+            raise RuntimeError("nothing counts in this machine")
+        with open(self.marks, "rb") as lines:
+            lines.seek(self.marks_seen)
+            text = lines.read()
+        self.marks_seen += len(text)
+        return [json.loads(line) for line in text.splitlines()]
 
     def power_cut(self, path, image=False):
         """The contents of a file of the scratch disk after a power cut now: the machine stands still while its disk is copied. An

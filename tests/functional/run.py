@@ -80,6 +80,10 @@ def answer(machine, question):
             return KEPT.update(question["keep"])
         if "kept" in question:
             return KEPT.get(question["kept"])
+        if "marks" in question:
+            return machine.new_marks()
+        if "figure" in question:
+            return keep_figure(question["figure"])
         if "disk_sha256" in question:
             return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
         if "seed" in question:
@@ -98,6 +102,12 @@ def answer(machine, question):
         return {"error": f"no such question: {question}"}
     except Exception as error:      # dom0 is waiting for a word
         return {"error": str(error)}
+
+
+def keep_figure(figure):
+    """One of the lane bench, for tests/bench/report.py."""
+    with open(os.path.join(os.environ["LANE_DIR"], "figures.json"), "a", encoding="utf-8") as out:
+        out.write(json.dumps(figure) + "\n")
 
 
 def kselftest():
@@ -198,6 +208,7 @@ class Lane:
         self.name, self.dir = options.lane, options.dir
         self.many = self.name == "functional" and tests >= self.MANY
         self.xen_args, self.cpus, self.kind = options.xen_args, options.cpus, kind
+        self.counter = options.counter
         self.parts = parts_from_environment()
         if "xen" in self.parts:
             self.parts["xen"] = self.parts[options.xen]
@@ -222,7 +233,8 @@ class Lane:
             self.machine = Bochs(self.parts, where, model, int(cpus), xen_args=self.xen_args)
         else:
             self.machine = Machine(self.parts, where, xen_args=self.xen_args, cpus=self.cpus, pvh=self.kind in ("pvh", "debug"),
-                                   debug=self.kind in ("debug", "debug_pv"), kvm=self.kind == "kvm", ready=self.many)
+                                   debug=self.kind in ("debug", "debug_pv"), kvm=self.kind == "kvm", ready=self.many,
+                                   counter=self.counter)
         try:
             self.machine.up()
             self.trouble = None
@@ -344,6 +356,7 @@ def arguments():
     parser.add_argument("--xen", default="xen", help="the part whose Xen it is")
     parser.add_argument("--xen-args", default="")
     parser.add_argument("--cpus", type=int, default=2, help="of the emulated machine")
+    parser.add_argument("--counter", action="store_true", help="with the plugin that counts instructions (tests/bench)")
     parser.add_argument("--machine", default="",
                         help='of --shell: "pvh" for a PVH dom0, "debug" and "debug_pv" for the debug kernels, '
                              '"bochs:MODEL:CPUS" for Bochs')
@@ -410,7 +423,7 @@ def shell(lane, options):
 
 def shown(name, case=None):
     """test_module.test_name (or ept_module.test_name, ...) as module.name, and the case"""
-    return re.sub(r"\b(test|ept|differential|flask)_", "", name) + (f".{case}" if case else "")
+    return re.sub(r"\b(test|ept|differential|flask|bench)_", "", name) + (f".{case}" if case else "")
 
 
 def matches(name, patterns):

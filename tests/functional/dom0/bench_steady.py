@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""When all is there: passes over 64 MiB of lent memory."""
+
+import os
+
+import figures
+from bench_touch import MIB, PAGE, new_file
+from lendlab import case, cases, ivshmem, kvm, limit
+
+SIZE = 64 * MIB
+PASSES = 4
+
+
+def steady():
+    path = new_file("/dev/shm", SIZE)
+    with figures.guest_with(*ivshmem(path, SIZE)) as guest:
+        guest.must(f"bench touch order {SIZE}", 300)
+        for number in range(3):
+            figures.measure("steady", "a pass over 64 MiB", PASSES * SIZE // PAGE, "page", guest, f"pass {SIZE} {PASSES}",
+                            number=number, timeout=300)
+    os.unlink(path)
+
+
+KINDS = {"passes": steady}
+
+
+def try_all(wanted):
+    for name in wanted:
+        with case(name):
+            KINDS[name]()
+
+
+@limit(900)
+@cases(*KINDS)
+def test_xen(wanted):
+    try_all(wanted)
+
+
+@limit(900)
+@cases(*KINDS)
+@kvm
+def test_kvm(wanted):
+    try_all(wanted)

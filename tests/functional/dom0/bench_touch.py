@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Accesses to memory that the guest has not touched before: one figure for each kind of memory and way of going through it."""
+
+import os
+
+import figures
+from lendlab import DATA, case, cases, ivshmem, kvm, limit
+from test_backing import bar_of_shared_memory
+
+MIB = 1 << 20
+PAGE = 4096
+SIZE = 64 * MIB
+WAYS = {"order": SIZE // PAGE, "back": SIZE // PAGE, "stride": 1024, "random": 1024}
+
+
+def new_file(where, size, filled=True):
+    """Its pages are in memory (and on the disk) if it is filled, else it is a hole."""
+    path = where + "/bench"
+    with open(path, "wb") as out:
+        out.truncate(size)
+        if filled:
+            block = b"\x5a" * MIB
+            for _ in range(size // MIB):
+                out.write(block)
+        out.flush()
+        os.fsync(out.fileno())
+    return path
+
+
+def touched(what, path, ways, size=SIZE, write=False, on=figures.ON):
+    """A guest for each way, as only the first touch counts. QEMU maps the file and does not touch it."""
+    for way, count in ways.items():
+        with figures.guest_with(*ivshmem(path, size), on=on) as guest:
+            figures.measure("touch", f"{what}, {way}", count, "page", guest,
+                            f"touch {way} {size} {count}" + (" write" if write else ""), timeout=300, on=on)
+
+
+def memfd():
+    path = new_file("/dev/shm", SIZE)
+    touched("memory file", path, WAYS)
+    os.unlink(path)
+
+
+def warm():
+    path = new_file(DATA, SIZE)
+    touched("page cache, warm", path, {"order": WAYS["order"], "random": WAYS["random"]})
+    os.unlink(path)
+
+
+def cold():
+    path = new_file(DATA, SIZE)
+    for way, count in {"order": SIZE // PAGE, "random": 512}.items():
+        figures.drop_caches()
+        touched("page cache, cold", path, {way: count}, SIZE)
+    os.unlink(path)
+
+
+def vram():
+    """16 MiB of a device of the machine's, which have no page structures."""
+    touched("video memory", bar_of_shared_memory(), {"order": 4096}, 16 * MIB)
+
+
+def holes():
+    """What the file does not have yet: in a row, and one page in 16."""
+    for way, count in {"order": 4096, "stride": 1024}.items():
+        path = new_file("/dev/shm", SIZE, filled=False)
+        touched("holes", path, {way: count}, SIZE, write=True)
+        os.unlink(path)
+
+
+MEMORY = {"memfd": memfd, "warm": warm, "cold": cold, "vram": vram, "holes": holes}
+
+
+def try_all(wanted):
+    for name in wanted:
+        with case(name):
+            MEMORY[name]()
+
+
+@limit(1200)
+@cases(*MEMORY)
+def test_xen(wanted):
+    try_all(wanted)
+
+
+@limit(1200)
+@cases(*MEMORY)
+@kvm
+def test_kvm(wanted):
+    try_all(wanted)
