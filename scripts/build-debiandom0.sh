@@ -5,7 +5,7 @@
 # Runs in the build root.
 # packages: fdisk
 set -eu
-. "$TOP/scripts/common.sh"
+. "$TOP/scripts/lib/common.sh"
 
 dest=$1
 tree=$dest/tree

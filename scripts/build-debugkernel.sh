@@ -4,11 +4,11 @@
 # in), configs/debugkernel.config; and an initrd without modules. vmlinuz has KASAN and is for a PVH dom0, vmlinuz-pv has all the
 # other checks. Runs in the build root; $1 is where the result goes.
 set -eu
-. "$TOP/scripts/common.sh"
-. "$TOP/scripts/initrd.sh"
-. "$TOP/scripts/source.sh"
-. "$TOP/scripts/overlay.sh"
-. "$TOP/scripts/linux-source.sh"
+. "$TOP/scripts/lib/common.sh"
+. "$TOP/scripts/lib/initrd.sh"
+. "$TOP/scripts/lib/source.sh"
+. "$TOP/scripts/lib/overlay.sh"
+. "$TOP/scripts/lib/linux-source.sh"
 
 dest=$1
 work=$LEND_CACHE/trees/debugkernel

@@ -3,9 +3,9 @@
 # Makes dom0's kernel, initrd and disk image: Debian trixie with Xen's tools, nothing of ours. Runs in the build root;
 # $1 is where they go.
 set -eu
-. "$TOP/scripts/common.sh"
-. "$TOP/scripts/debian-tree.sh"
-. "$TOP/scripts/initrd.sh"
+. "$TOP/scripts/lib/common.sh"
+. "$TOP/scripts/lib/debian-tree.sh"
+. "$TOP/scripts/lib/initrd.sh"
 
 dest=$1
 tree=$dest/tree

@@ -5,10 +5,10 @@
 # Runs in the build root; $1 is where the result goes.
 # packages: checkpolicy m4
 set -eu
-. "$TOP/scripts/common.sh"
-. "$TOP/scripts/source.sh"
-. "$TOP/scripts/overlay.sh"
-. "$TOP/scripts/hypervisor.sh"
+. "$TOP/scripts/lib/common.sh"
+. "$TOP/scripts/lib/source.sh"
+. "$TOP/scripts/lib/overlay.sh"
+. "$TOP/scripts/lib/hypervisor.sh"
 
 dest=$1
 work=$LEND_CACHE/trees/flask

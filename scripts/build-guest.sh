@@ -3,8 +3,8 @@
 # Makes the guest's kernel (Debian's, as it is) and initrd (busybox and the tools of tests/guest), and the guest that is ring 0
 # only. Runs in the build root.
 set -eu
-. "$TOP/scripts/common.sh"
-. "$TOP/scripts/initrd.sh"
+. "$TOP/scripts/lib/common.sh"
+. "$TOP/scripts/lib/initrd.sh"
 
 dest=$1
 initrd_tree "$dest/initrd" "$TOP/images/guest/init"

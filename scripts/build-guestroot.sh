@@ -5,8 +5,8 @@
 # packages: autoconf automake libtool libtool-bin gettext pkgconf uuid-dev libattr1-dev libacl1-dev libaio-dev libgdbm-dev
 # packages: libblkid-dev xfslibs-dev
 set -eu
-. "$TOP/scripts/common.sh"
-. "$TOP/scripts/debian-tree.sh"
+. "$TOP/scripts/lib/common.sh"
+. "$TOP/scripts/lib/debian-tree.sh"
 
 dest=$1
 tree=$dest/tree

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds linux/ out of tree, for Debian's kernel. Runs in the build root; $1 is where the module goes.
 set -eu
-. "$TOP/scripts/common.sh"
+. "$TOP/scripts/lib/common.sh"
 
 dest=$1
 kver=$(cat /opt/linux/version)

@@ -4,9 +4,9 @@
 # has to differ; the driver for DKMS and the tool. Runs in the build root; $1 is where the result goes.
 # packages: debhelper dh-dkms lsb-release libusb-1.0-0-dev libjpeg-dev libspice-server-dev libcap-ng-dev libattr1-dev
 set -eu
-. "$TOP/scripts/common.sh"
-. "$TOP/scripts/source.sh"
-. "$TOP/scripts/overlay.sh"
+. "$TOP/scripts/lib/common.sh"
+. "$TOP/scripts/lib/source.sh"
+. "$TOP/scripts/lib/overlay.sh"
 
 dest=$1
 work=$LEND_CACHE/trees/package
@@ -62,9 +62,9 @@ for_debian() {
 }
 
 common="$revision $(cat /opt/root-id) $maintainer"
-for_debian xen xen-hypervisor-lend "$(key_of "$common" "$(source_id xen)" scripts/build-package.sh scripts/overlay.sh \
+for_debian xen xen-hypervisor-lend "$(key_of "$common" "$(source_id xen)" scripts/build-package.sh scripts/lib/overlay.sh \
     packages/xen xen-patches xen)"
-for_debian qemu qemu-lend "$(key_of "$common" "$(source_id qemu)" scripts/build-package.sh scripts/overlay.sh packages/qemu \
+for_debian qemu qemu-lend "$(key_of "$common" "$(source_id qemu)" scripts/build-package.sh scripts/lib/overlay.sh packages/qemu \
     hw include accel qapi linux/include qemu-patches)"
 
 rm -rf "$work/xen-lend"; mkdir -p "$work/xen-lend/docs"

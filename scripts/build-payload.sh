@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Packs what is ours into a read-only disk that dom0 mounts at /usr/lib/xen-lend: init, QEMU, module, guest, examples, tests.
 set -eu
-. "$TOP/scripts/common.sh"
+. "$TOP/scripts/lib/common.sh"
 
 dest=$1
 tree=$dest/tree

@@ -3,9 +3,9 @@
 # Builds qemu-system-x86_64 (outer emulator and device model). Runs in the build root; $1 is where the result goes.
 # BUILD_PRISTINE is a tree to be built in place of the pinned one, BUILD_WORK where that is done.
 set -eu
-. "$TOP/scripts/common.sh"
-. "$TOP/scripts/source.sh"
-. "$TOP/scripts/overlay.sh"
+. "$TOP/scripts/lib/common.sh"
+. "$TOP/scripts/lib/source.sh"
+. "$TOP/scripts/lib/overlay.sh"
 
 dest=$1
 work=${BUILD_WORK:-$LEND_CACHE/trees/qemu}

@@ -3,11 +3,11 @@
 # Builds the hypervisor (Debian's Xen tree, our patches, configs/xen.config) and the test program of the patches. Runs in the build
 # root; $1 is where the result goes. BUILD_PRISTINE is a tree to be built in place of the pinned one, BUILD_WORK where that is done.
 set -eu
-. "$TOP/scripts/common.sh"
-. "$TOP/scripts/source.sh"
-. "$TOP/scripts/overlay.sh"
-. "$TOP/scripts/hypervisor.sh"
-. "$TOP/scripts/xen-tool.sh"
+. "$TOP/scripts/lib/common.sh"
+. "$TOP/scripts/lib/source.sh"
+. "$TOP/scripts/lib/overlay.sh"
+. "$TOP/scripts/lib/hypervisor.sh"
+. "$TOP/scripts/lib/xen-tool.sh"
 
 dest=$1
 work=${BUILD_WORK:-$LEND_CACHE/trees/xen}

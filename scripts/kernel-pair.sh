@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # kernel-pair.sh FLAVOUR [headers]: downloads Debian's newest kernel that is whole: image, modules and headers of one version, with
-# what the headers need; or its headers alone. (From 7.3 on the image is in several packages.) A mirror in the middle of an update may lack one of them; then it is the version
-# before. The packages are left in the current directory; prints the version. Runs in the build root, with the apt of APT_CONFIG.
+# what the headers need; or its headers alone. (From 7.3 on the image is in several packages.) A mirror in the middle of an update
+# may lack one of them; then it is the version before. The packages are left in the current directory; prints the version. Runs in
+# the build root, with the apt of APT_CONFIG.
 set -u
 
 flavour=$1 only=${2:-}

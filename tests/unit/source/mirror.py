@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""mirror.py DIRECTORY PORT-FILE: a mirror on the loopback interface that behaves badly, for tests of scripts/source.sh.
+"""mirror.py DIRECTORY PORT-FILE: a mirror on the loopback interface that behaves badly, for tests of scripts/lib/source.sh.
 
 The first part of the path says how: good, wrong (other bytes of the same length), short (ends early, as if that were all), dies
 (closes the connection in the middle), slow (100 bytes a second), hangs (says nothing); the rest is a file below DIRECTORY. Each

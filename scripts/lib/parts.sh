@@ -49,23 +49,23 @@ part_source() { case $1 in xen|qemu) echo "$1" ;; flask) echo xen ;; counter) ec
 
 # part_key PART: the words and paths that decide what comes out
 part_key() {
-    common="scripts/build-$1.sh"
+    common="scripts/build-$1.sh" lib=scripts/lib
     case $1 in
         root)    root_key ;;
-        xen)     key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh \
-                     scripts/xen-tool.sh configs/xen.config xen-patches xen ;;
-        flask)   key_of "$(root_id)" "$(source_id xen)" $common scripts/overlay.sh scripts/hypervisor.sh \
+        xen)     key_of "$(root_id)" "$(source_id xen)" $common $lib/overlay.sh $lib/hypervisor.sh \
+                     $lib/xen-tool.sh configs/xen.config xen-patches xen ;;
+        flask)   key_of "$(root_id)" "$(source_id xen)" $common $lib/overlay.sh $lib/hypervisor.sh \
                      configs/xen.config xen-patches xen ;;
-        qemu)    key_of "$(root_id)" "$(source_id qemu)" $common scripts/overlay.sh configs/qemu.options \
+        qemu)    key_of "$(root_id)" "$(source_id qemu)" $common $lib/overlay.sh configs/qemu.options \
                      hw include accel qapi linux/include qemu-patches ;;
         module)  key_of "$(root_id)" $common linux ;;
-        guest)   key_of "$(root_id)" $common scripts/initrd.sh images/guest tests/guest ;;
-        dom0)    key_of "$(root_id)" $common scripts/debian-tree.sh scripts/initrd.sh \
+        guest)   key_of "$(root_id)" $common $lib/initrd.sh images/guest tests/guest ;;
+        dom0)    key_of "$(root_id)" $common $lib/debian-tree.sh $lib/initrd.sh \
                      images/dom0/packages images/dom0/initrd-init ;;
-        debugkernel) key_of "$(root_id)" $common scripts/overlay.sh scripts/linux-source.sh scripts/initrd.sh \
+        debugkernel) key_of "$(root_id)" $common $lib/overlay.sh $lib/linux-source.sh $lib/initrd.sh \
                      configs/debugkernel.config images/dom0/initrd-init linux linux-patches ;;
-        guestroot) key_of "$(root_id)" $common scripts/debian-tree.sh images/guestroot "$(xfstests_id)" ;;
-        package) key_of "$(root_id)" "$(source_id xen)" "$(source_id qemu)" $common scripts/overlay.sh packages xen-patches xen \
+        guestroot) key_of "$(root_id)" $common $lib/debian-tree.sh images/guestroot "$(xfstests_id)" ;;
+        package) key_of "$(root_id)" "$(source_id xen)" "$(source_id qemu)" $common $lib/overlay.sh packages xen-patches xen \
                      hw include accel qapi linux qemu-patches tools examples docs ;;
         debiandom0) key_of "$(root_id)" $common images/debiandom0 ;;
         counter) key_of "$(root_id)" "$(source_id qemu)" $common tests/bench/count.c ;;

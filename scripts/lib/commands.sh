@@ -22,7 +22,7 @@ usage: ./lend COMMAND
 
   LEND_CACHE    where everything built is kept   $LEND_CACHE
   LEND_JOBS     parallel compilations            $LEND_JOBS
-  LEND_MIRROR   URI of a Debian mirror           ${LEND_MIRROR:-(the one of the host's apt)}
+  LEND_MIRROR   URI of a Debian mirror           ${LEND_MIRROR:-(the one that apt on the host has)}
   LEND_SNAPSHOT URI of an archive of old Debians ${LEND_SNAPSHOT:-(the one that apt knows)}
   LEND_SOURCES  folders and git directories that may have the sources of configs/sources; with colons between them
 END
@@ -200,7 +200,7 @@ cmd_doctor() {
 cmd_apply() {
     [ $# -eq 3 ] || die "usage: ./lend apply qemu|xen|linux TREE"
     [ -d "$3" ] || die "no directory '$3'"
-    . "$TOP/scripts/apply.sh"
+    . "$TOP/scripts/lib/apply.sh"
     case $2 in
         qemu|xen|linux) apply_to "$2" "$3" ;;
         *) die "'$2' is not qemu, xen or linux" ;;
@@ -210,8 +210,8 @@ cmd_apply() {
 cmd_series() {
     [ $# -eq 3 ] || [ $# -eq 4 ] || die "usage: ./lend series qemu|xen|linux DIR [TREE]"
     [ $# -eq 3 ] || [ -d "$4" ] || die "no directory '$4'"
-    . "$TOP/scripts/overlay.sh"
-    . "$TOP/scripts/series.sh"
+    . "$TOP/scripts/lib/overlay.sh"
+    . "$TOP/scripts/lib/series.sh"
     case $2 in
         qemu|xen|linux) make_series "$2" "$3" "${4:-}" ;;
         *) die "'$2' is not qemu, xen or linux" ;;

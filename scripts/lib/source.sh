@@ -208,7 +208,7 @@ try_record() {
 }
 
 # choose_source NAME: fetch the wanted version, or find one to be taken in its place.
-# For overlay_NAME, scripts/overlay.sh is wanted.
+# For overlay_NAME, scripts/lib/overlay.sh is wanted.
 choose_source() {
     mkdir -p "$LEND_CACHE/src" "$LEND_CACHE/tmp"
     rm -f "$LEND_CACHE/src/$1".instead-of-*

@@ -3,7 +3,7 @@
 # Sourced by ./lend.
 
 # shellcheck shell=sh
-. "$TOP/scripts/overlay.sh"
+. "$TOP/scripts/lib/overlay.sh"
 
 # apply_to KIND TREE: all of it or nothing: tried on copies of the files that the patches touch, which then replace these
 apply_to() {

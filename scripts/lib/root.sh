@@ -3,7 +3,7 @@
 # Sourced by ./lend. All artefacts are built in it, and the outer emulator and the host side of the tests run in it.
 
 # shellcheck shell=sh
-root_key() { key_of "$SUITE" configs/root.packages scripts/root.sh scripts/kernel-pair.sh; }
+root_key() { key_of "$SUITE" configs/root.packages scripts/lib/root.sh scripts/kernel-pair.sh; }
 root_dir() { out "root-$(root_key)"; }
 
 build_root() {
@@ -21,7 +21,7 @@ make_root() {
 }
 
 debootstrap_root() {
-    # the kernel and its headers are unpacked only: the headers would bring the kernel, and that an initrd for a machine that is none
+    # the kernel and its headers are unpacked only: the headers would bring the kernel, and that an initrd for no machine
     # shellcheck disable=SC2016
     TOP=$TOP TMPDIR=$LEND_CACHE/tmp unshare -m mmdebstrap --mode=root --variant=apt --architectures=amd64 \
         --include="$(sed 's/#.*//' "$TOP/configs/root.packages" | xargs | tr ' ' ,)" \
