@@ -85,6 +85,17 @@ typedef struct XenLend {
 extern XenLend xen_lend;
 
 /**
+ * xen_lend_open: open the kernel's lend device and bind it to xen_domid
+ *
+ * @errp: set if the mode is "on" and lending is not possible; says which part
+ *     is missing
+ *
+ * Context: once, before privileges are dropped, BQL held.
+ * Return: false with @errp set if QEMU must not start.
+ */
+bool xen_lend_open(Error **errp);
+
+/**
  * xen_lend_lease: ask kernel and hypervisor for a lease
  *
  * @lease: all but @id filled in; @id is set on success

@@ -166,9 +166,13 @@ void xen_lend_listen(void)
     qemu_add_exit_notifier(&xen_lend.exit);
 }
 
-void xen_lend_start(XenIOState *state, unsigned int max_cpus)
+bool xen_lend_start(XenIOState *state, unsigned int max_cpus, Error **errp)
 {
+    if (!xen_lend_open(errp)) {
+        return false;
+    }
     xen_lend.ioserv = state->ioservid;
     xen_lend_faults_start(state, max_cpus);
     xen_lend_listen();
+    return true;
 }

@@ -80,7 +80,7 @@ XenLendInfo *qmp_query_xen_lend(Error **errp)
     info->available = xen_lend.fd >= 0;
     if (!info->available) {
         info->reason = g_strdup(xen_lend.why_not ?:
-                                "the Xen accelerator is not in use");
+                                "this QEMU has no ioreq server for a Xen guest");
     }
     info->abi = xen_lend.abi;
     info->refused = xen_lend.refused;

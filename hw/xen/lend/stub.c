@@ -59,17 +59,13 @@ XenLendFailure xen_lend_get_failure(void)
     return failure;
 }
 
-bool xen_lend_open(Error **errp)
+bool xen_lend_start(XenIOState *state, unsigned int max_cpus, Error **errp)
 {
     if (mode == ON_OFF_AUTO_ON) {
         error_setg(errp, "lending memory to a Xen guest needs Linux");
         return false;
     }
     return true;
-}
-
-void xen_lend_start(XenIOState *state, unsigned int max_cpus)
-{
 }
 
 void xen_lend_fault(XenIOState *state, unsigned int vcpu, const ioreq_t *req)

@@ -26,7 +26,7 @@
  *
  * @mode: on, off, or auto (if hypervisor and kernel offer it)
  *
- * Context: before xen_lend_open(), BQL held.
+ * Context: before xen_lend_start(), BQL held.
  */
 void xen_lend_set_mode(OnOffAuto mode);
 
@@ -64,28 +64,20 @@ XenLendFailure xen_lend_get_failure(void);
 void xen_lend_add_properties(ObjectClass *oc);
 
 /**
- * xen_lend_open: get ready to lend to xen_domid
+ * xen_lend_start: lend the RAM of the guest's devices from now on
  *
- * Opens the kernel's lend device and binds it to the guest, both of which
+ * Opens the kernel's lend device and binds it to xen_domid, both of which
  * need privilege; what follows does not.
  *
+ * @state: the ioreq server, enabled, with its event channels bound
+ * @max_cpus: vCPUs the guest may have
  * @errp: set if the mode is "on" and lending is not possible; says which part
  *     is missing
  *
  * Context: once, before privileges are dropped, BQL held.
  * Return: false with @errp set if QEMU must not start.
  */
-bool xen_lend_open(Error **errp);
-
-/**
- * xen_lend_start: lend the RAM of the guest's devices from now on
- *
- * @state: the ioreq server, enabled, with its event channels bound
- * @max_cpus: vCPUs the guest may have
- *
- * Context: once, BQL held.
- */
-void xen_lend_start(XenIOState *state, unsigned int max_cpus);
+bool xen_lend_start(XenIOState *state, unsigned int max_cpus, Error **errp);
 
 /**
  * xen_lend_fault: take a LEND request out of the ioreq loop
