@@ -18,13 +18,7 @@
 int lend_split_entry(struct p2m_domain *p2m, struct lease *l,
                      unsigned long gfn, mfn_t mfn, p2m_type_t t)
 {
-    unsigned int tries = MAX_RECLAIM;
-    int rc;
-
-    do {
-        rc = p2m_set_entry(p2m, _gfn(gfn), mfn, PAGE_ORDER_4K, t,
-                           p2m_access_rwx);
-    } while ( rc == -ENOMEM && tries-- && lend_reclaim_table(p2m, l, gfn) );
+    int rc = lend_set_entry(p2m, l, gfn, mfn, PAGE_ORDER_4K, t);
 
     if ( !rc )
         lend_update_table(l, gfn, TABLE_PAGES);
@@ -52,6 +46,23 @@ static int upgrade_entry(struct p2m_domain *p2m, unsigned long gfn, mfn_t mfn)
 }
 
 /*
+ * Leave alone the entry which is there, @omfn of type @t, if it maps @mfn, and
+ * writable if @write.  It has references of its own; the new ones get dropped.
+ * Whether it's left.
+ */
+static bool keep_entry(mfn_t mfn, unsigned int order, bool write, mfn_t omfn,
+                       p2m_type_t t)
+{
+    if ( !mfn_eq(mfn, omfn) ||
+         (t != p2m_lent_rw && (write || t != p2m_lent_ro)) )
+        return false;
+
+    lend_put_frames(mfn, order, write);
+
+    return true;
+}
+
+/*
  * I3 for a single page.  Consumes the references to @mfn when it succeeds.
  * -ENOMEM: An absent superpage would have needed splitting, and there's no
  * table to reclaim.
@@ -63,17 +74,12 @@ static int install_page(struct p2m_domain *p2m, struct lease *l,
     p2m_access_t a;
     unsigned int order;
     mfn_t omfn = p2m->get_entry(p2m, _gfn(gfn), &t, &a, 0, &order, NULL);
-    unsigned int tries = MAX_RECLAIM;
-    int rc;
+    int rc = 0;
 
     ASSERT(p2m_is_lent(t));
 
-    if ( mfn_eq(mfn, omfn) && (t == nt || t == p2m_lent_rw) )
-    {
-        /* It's there already, and with references of its own. */
-        lend_put_frames(mfn, PAGE_ORDER_4K, write);
+    if ( keep_entry(mfn, PAGE_ORDER_4K, write, omfn, t) )
         return 0;
-    }
 
     if ( t != p2m_lent_absent && order != PAGE_ORDER_4K )
     {
@@ -98,19 +104,13 @@ static int install_page(struct p2m_domain *p2m, struct lease *l,
         return rc;
     }
 
-    do {
-        /* In one go, EPT code would split all of an absent 1G entry to 4K. */
-        rc = order <= PAGE_ORDER_2M
-             ? 0
-             : p2m_set_entry(p2m, _gfn(gfn & ~(TABLE_PAGES - 1)), INVALID_MFN,
-                             PAGE_ORDER_2M, p2m_lent_absent, p2m_access_rwx);
-        if ( !rc )
-        {
-            order = min(order, PAGE_ORDER_2M + 0U);
-            rc = p2m_set_entry(p2m, _gfn(gfn), mfn, PAGE_ORDER_4K, nt,
-                               p2m_access_rwx);
-        }
-    } while ( rc == -ENOMEM && tries-- && lend_reclaim_table(p2m, l, gfn) );
+    /* In one go, EPT code would split all of an absent 1G entry to 4K. */
+    if ( order > PAGE_ORDER_2M )
+        rc = lend_set_entry(p2m, l, gfn & ~(TABLE_PAGES - 1), INVALID_MFN,
+                            PAGE_ORDER_2M, p2m_lent_absent);
+
+    if ( !rc )
+        rc = lend_set_entry(p2m, l, gfn, mfn, PAGE_ORDER_4K, nt);
 
     if ( rc )
         return rc;
@@ -160,25 +160,17 @@ static int install_superpage(struct p2m_domain *p2m, struct lease *l,
     p2m_access_t a;
     unsigned int order;
     mfn_t omfn = p2m->get_entry(p2m, _gfn(gfn), &t, &a, 0, &order, NULL);
-    unsigned int tries = MAX_RECLAIM;
     unsigned long done = 0;
     int rc;
 
-    if ( order == PAGE_ORDER_2M && mfn_eq(mfn, omfn) &&
-         (t == nt || t == p2m_lent_rw) )
-    {
-        lend_put_frames(mfn, PAGE_ORDER_2M, write);
+    if ( order == PAGE_ORDER_2M &&
+         keep_entry(mfn, PAGE_ORDER_2M, write, omfn, t) )
         return 0;
-    }
 
     while ( done < 1UL << PAGE_ORDER_2M )
         done += lend_zap_entry(p2m, l, gfn + done);
 
-    do {
-        rc = p2m_set_entry(p2m, _gfn(gfn), mfn, PAGE_ORDER_2M, nt,
-                           p2m_access_rwx);
-    } while ( rc == -ENOMEM && tries-- && lend_reclaim_table(p2m, l, gfn) );
-
+    rc = lend_set_entry(p2m, l, gfn, mfn, PAGE_ORDER_2M, nt);
     if ( rc )
         return rc;
 

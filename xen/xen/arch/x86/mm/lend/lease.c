@@ -93,7 +93,6 @@ static int build_lease(struct p2m_domain *p2m, struct lease *l)
         unsigned int cur_order;
         p2m_type_t t;
         p2m_access_t a;
-        unsigned int tries = MAX_RECLAIM;
         int rc;
 
         p2m->get_entry(p2m, _gfn(gfn), &t, &a, 0, &cur_order, NULL);
@@ -105,11 +104,7 @@ static int build_lease(struct p2m_domain *p2m, struct lease *l)
             order -= PAGE_ORDER_2M;
 
         lend_begin_update(p2m, l);
-        do {
-            rc = p2m_set_entry(p2m, _gfn(gfn), INVALID_MFN, order,
-                               p2m_lent_absent, p2m_access_rwx);
-        } while ( rc == -ENOMEM && tries-- &&
-                  lend_reclaim_table(p2m, l, gfn) );
+        rc = lend_set_entry(p2m, l, gfn, INVALID_MFN, order, p2m_lent_absent);
         lend_end_update(p2m, l);
 
         if ( rc )

@@ -122,9 +122,6 @@ struct lease {
 #define ZAPPED_ORDER 56
 #define ZAPPED_MFN   ((1ULL << ZAPPED_ORDER) - 1)
 
-/* More than a page needs: Others may be quicker to take what was freed. */
-#define MAX_RECLAIM 4
-
 static inline unsigned int lend_epoch(const struct domain *lender)
 {
     return atomic_read(&lender->arch.lend_epoch);
@@ -177,11 +174,11 @@ void lend_update_table(struct lease *l, unsigned long gfn, int nr);
 void lend_forget_table(struct lease *l, unsigned long gfn);
 
 /*
- * reclaim.c: A page table for @keep, in @l, couldn't be allocated.  Free one,
- * in any of the borrower's leases.  Whether one was.
+ * reclaim.c: Write an entry, in @l.  A page table it needs is taken from any
+ * of the borrower's leases if there's no memory.  0 or -ENOMEM.
  */
-bool lend_reclaim_table(struct p2m_domain *p2m, struct lease *l,
-                        unsigned long keep);
+int lend_set_entry(struct p2m_domain *p2m, struct lease *l, unsigned long gfn,
+                   mfn_t mfn, unsigned int order, p2m_type_t t);
 
 /* install.c: Turn the superpage at @gfn into 4K entries.  0 or -ENOMEM. */
 int lend_split_entry(struct p2m_domain *p2m, struct lease *l,

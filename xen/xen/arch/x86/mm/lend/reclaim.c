@@ -15,6 +15,9 @@
 
 #include "private.h"
 
+/* More than a page needs: Others may be quicker to take what was freed. */
+#define MAX_RECLAIM 4
+
 /*
  * Return a table of @l's to the paging pool, other than the one for @keep.  To
  * the lender what was installed there still is; the guest faults again.
@@ -99,11 +102,10 @@ static bool reclaim_1g_from(struct p2m_domain *p2m, struct lease *l,
 
 /*
  * Get memory for a page table to map @keep, in lease @l.  What's useless goes
- * first, then what's @l's own.  Called with the p2m lock held, between
- * lend_begin_update() and lend_end_update().
+ * first, then what's @l's own.  Whether there is some now.
  */
-bool lend_reclaim_table(struct p2m_domain *p2m, struct lease *l,
-                        unsigned long keep)
+static bool reclaim_table(struct p2m_domain *p2m, struct lease *l,
+                          unsigned long keep)
 {
     struct lease *other;
 
@@ -127,6 +129,23 @@ bool lend_reclaim_table(struct p2m_domain *p2m, struct lease *l,
             return true;
 
     return false;
+}
+
+/*
+ * p2m_set_entry() for an entry which may need a page table.  When there's no
+ * memory for it, frees others.
+ */
+int lend_set_entry(struct p2m_domain *p2m, struct lease *l, unsigned long gfn,
+                   mfn_t mfn, unsigned int order, p2m_type_t t)
+{
+    unsigned int tries = MAX_RECLAIM;
+    int rc;
+
+    do {
+        rc = p2m_set_entry(p2m, _gfn(gfn), mfn, order, t, p2m_access_rwx);
+    } while ( rc == -ENOMEM && tries-- && reclaim_table(p2m, l, gfn) );
+
+    return rc;
 }
 
 /*
