@@ -32,73 +32,37 @@ struct lend_fault {
 
 #ifdef CONFIG_MEM_LEND
 
-/*
- * HVMOP_lend.  -ERESTART means the (updated) argument is to be passed again.
- */
+/* What callers need to know is above the definitions, in mm/lend/. */
+
+/* op.c: HVMOP_lend. */
 int lend_op(XEN_GUEST_HANDLE_PARAM(xen_hvm_lend_op_t) arg);
 
-/*
- * Domain destruction: End all leases @d takes part in, on either side.  To be
- * called repeatedly for as long as it returns -ERESTART.
- */
+/* end.c: Domain destruction. */
 int lend_relinquish(struct domain *d);
 
-/*
- * Some of what @lender may have lent isn't its own to lend anymore.  The
- * latter is to be followed by lend_purge(), to be called repeatedly for as
- * long as it returns -ERESTART: It takes out what the lender's leases have
- * installed.
- */
+/* purge.c: Some of what @lender may have lent isn't its to lend anymore. */
 void lend_page_broken(struct domain *lender);
 int lend_deny_iomem(struct domain *lender, unsigned long s, unsigned long e);
 int lend_purge(struct domain *lender);
 
-/*
- * The three steps of a fault on the current vCPU: Find out what it is about,
- * with the p2m lock held; ask the lender, with no lock held; and, when the
- * lender has answered, act upon that, prior to the guest running again.
- */
+/* fault.c: The three steps of a fault, and EPT memory types. */
 bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa, p2m_type_t t,
                       struct npfec npfec, struct lend_fault *lf);
 void lend_send_fault(struct lend_fault *lf);
 void lend_complete_fault(struct vcpu *v);
-
-/*
- * Access lent memory on behalf of the instruction emulator, as per @p.  For
- * reads, fills p->data.
- *
- * X86EMUL_OKAY:         done
- * X86EMUL_RETRY:        the lender was asked, to be issued again once it has
- *                       answered (vio->lend_emul is set), or else to be
- *                       started over
- * X86EMUL_UNHANDLEABLE: the device model is to handle it, as it would MMIO
- */
-int lend_emulate(ioreq_t *p);
-
-/* Did the lender answer that there's nothing to access?  Tells the guest. */
-bool lend_emulate_failed(void);
-
-/*
- * Instruction bytes, not crossing a page boundary.  X86EMUL_RETRY: The guest
- * is to run the instruction again, which has it fault the page in.
- */
-int lend_fetch(paddr_t gpa, unsigned int bytes, void *buf);
-
-/* Is it the device model who decides what writing to there means? */
-bool lend_is_rom(const struct domain *d, paddr_t gpa);
-
-/* EPT memory type for an entry of lent type.  Called with the p2m locked. */
 int lend_get_emt(const struct domain *d, gfn_t gfn, mfn_t mfn, bool *ipat);
 
-/*
- * Are there leases to @d?  For whoever enables what lending doesn't work with:
- * Enable it, check, and undo if so.  Other than lend_active(), acquires the
- * p2m lock, for the answer not to miss leases about to be created by someone
- * who didn't see it enabled.
- */
-bool lend_in_use(struct domain *d);
+/* emulate.c: Accesses which the instruction emulator makes. */
+int lend_emulate(ioreq_t *p);
+bool lend_emulate_failed(void);
+int lend_fetch(paddr_t gpa, unsigned int bytes, void *buf);
+bool lend_is_rom(const struct domain *d, paddr_t gpa);
 
+/* lease.c: Are there leases, at all or of some GFNs? */
+bool lend_in_use(struct domain *d);
 bool lend_overlaps(const struct p2m_domain *p2m, gfn_t gfn, unsigned long nr);
+
+/* frame.c: Is it I/O memory? */
 bool lend_is_mmio(mfn_t mfn);
 
 static inline void lend_init(struct p2m_domain *p2m)

@@ -10,6 +10,10 @@
 
 #include "private.h"
 
+/*
+ * Is it the device model who decides what writing to @gpa means?  Acquires the
+ * p2m lock.
+ */
 bool lend_is_rom(const struct domain *d, paddr_t gpa)
 {
     struct p2m_domain *p2m = p2m_get_hostp2m(d);
@@ -27,6 +31,15 @@ bool lend_is_rom(const struct domain *d, paddr_t gpa)
 }
 
 /*
+ * Access lent memory on behalf of the instruction emulator, as per @p.  For
+ * reads, fills p->data.  Called on the current vCPU, with no lock held.
+ *
+ * X86EMUL_OKAY:         done
+ * X86EMUL_RETRY:        the lender was asked, to be issued again once it has
+ *                       answered (vio->lend_emul is set), or else to be
+ *                       started over
+ * X86EMUL_UNHANDLEABLE: the device model is to handle it, as it would MMIO
+ *
  * The copying is done with the p2m lock held.  A revoke can't get to R4 while
  * it's ongoing, which makes this as good as an access the vCPU did by itself.
  */
@@ -99,6 +112,16 @@ int lend_emulate(ioreq_t *p)
     return X86EMUL_RETRY;
 }
 
+/*
+ * Instruction bytes, not crossing a page boundary.  Called on the current vCPU,
+ * with no lock held.
+ *
+ * X86EMUL_OKAY:         done
+ * X86EMUL_RETRY:        the guest is to run the instruction again, which has
+ *                       it fault the page in
+ * X86EMUL_UNHANDLEABLE: there are none, it's I/O memory, or a lease which is
+ *                       coming or going
+ */
 int lend_fetch(paddr_t gpa, unsigned int bytes, void *buf)
 {
     struct p2m_domain *p2m = p2m_get_hostp2m(current->domain);
@@ -135,6 +158,11 @@ int lend_fetch(paddr_t gpa, unsigned int bytes, void *buf)
     return rc;
 }
 
+/*
+ * Did the lender answer that there's nothing to access?  Tells the guest then.
+ * Called on the current vCPU, with no lock held, when lend_emulate()'s request
+ * has been answered.
+ */
 bool lend_emulate_failed(void)
 {
     const struct vcpu_io *vio = &current->io;

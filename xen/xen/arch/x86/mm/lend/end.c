@@ -91,8 +91,11 @@ static void free_tables(struct p2m_domain *p2m, struct lease *l)
 
 /*
  * End a lease: Everything is revoked, then the (absent) entries get removed,
- * by and large in units as large as they were created.  Returns -ERESTART when
- * there's more to do; the lease serves no purpose anymore at that point.
+ * by and large in units as large as they were created.  Called with the p2m
+ * lock held, and not in an update.
+ *
+ * Returns 0, with the lease gone; or -ERESTART when there's more to do.  The
+ * lease serves no purpose anymore at that point, and anybody may go on.
  */
 int lend_end_lease(struct p2m_domain *p2m, struct lease *l)
 {
@@ -141,6 +144,13 @@ int lend_end_lease(struct p2m_domain *p2m, struct lease *l)
     return 0;
 }
 
+/*
+ * XEN_HVM_LEND_destroy, on borrower @d.  Called with no lock held, for a caller
+ * who has lent to @d, whatever policy says by now.
+ *
+ * Returns 0, with the lease gone and its frames unused; -ERESTART if it's to
+ * be called again; or an error as per public/hvm/hvm_op.h, having done nothing.
+ */
 int lend_destroy(struct domain *d,
                  const struct xen_hvm_lend_destroy *op)
 {
@@ -188,6 +198,12 @@ static int end_leases(struct domain *b, const struct domain *lender)
     return rc;
 }
 
+/*
+ * Domain destruction: End all leases @d takes part in, on either side, and
+ * answer the faults that wait for it.  Called with no lock held, and @d dying,
+ * so that no lease is begun anymore.  Returns 0, or -ERESTART if it's to be
+ * called again.
+ */
 int lend_relinquish(struct domain *d)
 {
     struct domain *b;

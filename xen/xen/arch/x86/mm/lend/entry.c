@@ -2,14 +2,20 @@
 /*
  * Memory lending: The borrower's p2m entries, and taking them out.
  *
- * All of this is called with the p2m lock held, and what changes entries
- * between lend_begin_update() and lend_end_update().
+ * Other than where it says so, functions which change entries are called in an
+ * update, i.e. between lend_begin_update() and lend_end_update(), with the p2m
+ * lock held for all of that.
  */
 
 #include <xen/sched.h>
 
 #include "private.h"
 
+/*
+ * Begin an update of entries of @l.  Called with the p2m lock held, which is
+ * to stay that way until lend_end_update().  There's no update of another
+ * lease at the same time.
+ */
 void lend_begin_update(struct p2m_domain *p2m, const struct lease *l)
 {
     ASSERT(p2m_locked_by_me(p2m));
@@ -41,6 +47,10 @@ static void flush_zapped(struct p2m_domain *p2m, struct lease *l)
     }
 }
 
+/*
+ * R3 and R4 for everything zapped in the update: No vCPU can access any of it
+ * past this.
+ */
 void lend_end_update(struct p2m_domain *p2m, struct lease *l)
 {
     flush_zapped(p2m, l);
@@ -62,7 +72,10 @@ static uint16_t *get_table(struct lease *l, unsigned long gfn)
     return i < l->max_tables ? &l->tables[i] : NULL;
 }
 
-/* There's a table for @gfn, with @nr more pages installed than before. */
+/*
+ * Take note that there's a table of 4K entries for @gfn, with @nr more pages
+ * installed than before.  For every such change, so that the count is right.
+ */
 void lend_update_table(struct lease *l, unsigned long gfn, int nr)
 {
     uint16_t *table = get_table(l, gfn);
@@ -88,7 +101,10 @@ void lend_update_table(struct lease *l, unsigned long gfn, int nr)
         l->nr_empty++;
 }
 
-/* There's no table (anymore) for @gfn. */
+/*
+ * Take note that there's no table (anymore) for @gfn.  What was installed
+ * there has been counted off before.
+ */
 void lend_forget_table(struct lease *l, unsigned long gfn)
 {
     uint16_t *table = get_table(l, gfn);
@@ -103,7 +119,10 @@ void lend_forget_table(struct lease *l, unsigned long gfn)
     l->nr_empty--;
 }
 
-/* Schedule for R3 and R4 the frames of an entry which isn't there anymore. */
+/*
+ * Schedule for R3 and R4 the frames of an entry, of type @t, which isn't there
+ * anymore.  When there's no room for more, these are done right here.
+ */
 void lend_add_zapped(struct p2m_domain *p2m, struct lease *l, mfn_t mfn,
                      unsigned int order, p2m_type_t t)
 {
@@ -120,8 +139,9 @@ void lend_add_zapped(struct p2m_domain *p2m, struct lease *l, mfn_t mfn,
 }
 
 /*
- * R2: Make absent whatever entry covers @gfn.  Returns the number of pages,
- * from @gfn, that are absent now.
+ * R2: Make absent whatever entry covers @gfn, all of it.  This allocates
+ * nothing and doesn't fail; should it do so nevertheless, the borrower gets
+ * crashed.  Returns the number of pages, from @gfn, that are absent now.
  */
 unsigned long lend_zap_entry(struct p2m_domain *p2m, struct lease *l,
                              unsigned long gfn)
@@ -192,8 +212,10 @@ bool lend_zap_table(struct p2m_domain *p2m, struct lease *l,
 }
 
 /*
- * R2 for a range, or as much of its front as is reasonable to do in one go.
- * Returns the number of pages, at most @nr, that are absent now.
+ * R2 for @nr pages from @first within the lease on, or as much of the front as
+ * is reasonable to do in one go.  Like lend_zap_entry(), doesn't fail.  Returns
+ * the number of pages, at least one and at most @nr, that are absent now; for
+ * the others the caller is to call again, having ended the update.
  */
 unsigned long lend_zap_chunk(struct p2m_domain *p2m, struct lease *l,
                              unsigned long first, unsigned long nr)

@@ -36,9 +36,13 @@ static void shatter(struct p2m_domain *p2m, struct lease *l, gfn_t gfn)
 }
 
 /*
- * Called by hvm_hap_nested_page_fault() for an entry of lent type, with the
- * p2m lock held, which keeps the lease from going away.  Always returns true,
- * for there to be a !CONFIG_MEM_LEND stub which doesn't.
+ * What a fault is about, the first step of three.  Called for the current vCPU
+ * by hvm_hap_nested_page_fault(), and by the emulator, for an entry of lent
+ * type, with the p2m lock held, which keeps the lease from going away.
+ *
+ * Sets lf->action, and the rest of @lf if that's LEND_send: lend_send_fault()
+ * comes next, with the lock dropped.  Always returns true, for there to be a
+ * !CONFIG_MEM_LEND stub which doesn't.
  */
 bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa, p2m_type_t t,
                       struct npfec npfec, struct lend_fault *lf)
@@ -93,12 +97,19 @@ bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa, p2m_type_t t,
     return true;
 }
 
-/* The page can't be had: Let the guest see what lost memory looks like. */
+/*
+ * The page can't be had: Let the guest see what lost memory looks like.  Called
+ * on the current vCPU with no lock held, after lend_note_fault().
+ */
 void lend_fail_access(const struct vcpu_io *vio)
 {
     vmce_inject_lost_page(vio->lend_gpa, vio->lend_fetch);
 }
 
+/*
+ * Remember what's being asked for.  Called on the current vCPU, with no lock
+ * held, ahead of the request.
+ */
 void lend_note_fault(struct vcpu_io *vio, const struct lend_fault *lf)
 {
     vio->lend_gpa = lf->req.addr;
@@ -108,8 +119,12 @@ void lend_note_fault(struct vcpu_io *vio, const struct lend_fault *lf)
 }
 
 /*
+ * Ask the lender, the second step of three.  Called on the current vCPU, with
+ * no lock held, when lend_check_fault() said LEND_send.
+ *
  * The vCPU is going to block until there's an answer, at which point the guest
  * repeats the access.  Nothing else is waiting for the vCPU in the meantime.
+ * Without a server to ask there's no blocking; the guest gets told.
  */
 void lend_send_fault(struct lend_fault *lf)
 {
@@ -130,6 +145,10 @@ void lend_send_fault(struct lend_fault *lf)
     }
 }
 
+/*
+ * Act upon the answer, the third step of three.  Called on @v, which is the
+ * current vCPU, with no lock held and prior to the guest running again.
+ */
 void lend_complete_fault(struct vcpu *v)
 {
     const struct vcpu_io *vio = &v->io;
@@ -140,6 +159,10 @@ void lend_complete_fault(struct vcpu *v)
         lend_fail_access(vio);
 }
 
+/*
+ * EPT memory type, and whether to ignore the guest's PAT, for an entry of lent
+ * type.  Called with the p2m lock held.
+ */
 int lend_get_emt(const struct domain *d, gfn_t gfn, mfn_t mfn, bool *ipat)
 {
     const struct lease *l = lend_find_by_gfn(p2m_get_hostp2m(d), gfn);

@@ -10,7 +10,10 @@
 
 #include "private.h"
 
-/* Not known to the frame table, or put there merely for being I/O memory? */
+/*
+ * Is @mfn not known to the frame table, or there merely for being I/O memory?
+ * With any lock held, or none.
+ */
 bool lend_is_mmio(mfn_t mfn)
 {
     return !mfn_valid(mfn) || page_get_owner(mfn_to_page(mfn)) == dom_io;
@@ -48,8 +51,13 @@ static bool may_lend_page(struct page_info *page, bool write)
  * entry is going to hold: A page one, plus a writable type one for a writable
  * entry.  MMIO has none; access to it goes by permissions.
  *
+ * Called for the lender, in its install, with no lock held: The lender's p2m
+ * lock may be the one acquired here.
+ *
  * Sets @slow if the frame had to be populated, or unshared, first.  This can
  * take long, other than a mere look-up.
+ *
+ * Returns 0, with @mfn set, or -EPERM, with no references taken.
  */
 int lend_get_frame(struct domain *lender, struct domain *borrower,
                    unsigned long frame, bool write, mfn_t *mfn, bool *slow)
@@ -105,7 +113,11 @@ int lend_get_frame(struct domain *lender, struct domain *borrower,
     return -EPERM;
 }
 
-/* R4, or I1 having been in vain. */
+/*
+ * R4, or I1 having been in vain: Drop the references to 1 << @order frames,
+ * which I1 took for @write.  With any p2m lock held, or none.  By the time of
+ * R4, R3 is done: The frames may become others' in here.
+ */
 void lend_put_frames(mfn_t mfn, unsigned int order, bool write)
 {
     unsigned long i;

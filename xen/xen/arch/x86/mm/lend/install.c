@@ -12,8 +12,9 @@
 #include "private.h"
 
 /*
- * Turn the superpage at @gfn into a table of 4K entries.  These map what it
- * did, and take over its references.
+ * Turn the superpage covering @gfn, which has @mfn there, as type @t, into a
+ * table of 4K entries.  These map what it did, and take over its references.
+ * Called in an update.  Returns 0, or -ENOMEM with the superpage as it was.
  */
 int lend_split_entry(struct p2m_domain *p2m, struct lease *l,
                      unsigned long gfn, mfn_t mfn, p2m_type_t t)
@@ -263,6 +264,17 @@ static int install_frames(struct p2m_domain *p2m, struct lease *l,
     return rc;
 }
 
+/*
+ * XEN_HVM_LEND_install, on borrower @d: I1 to I4.  Called with no lock held,
+ * for a caller who may lend to @d.
+ *
+ * Advances op->done past every frame dealt with, also if there's an error.
+ * References are held for what's installed then, and for nothing else.
+ *
+ * Returns 0 when done, -ERESTART if it's to be called again with the updated
+ * @op, or an error as per public/hvm/hvm_op.h.  -EAGAIN: A revoke was faster,
+ * for the caller to look up the frames anew.
+ */
 int lend_install(struct domain *d, struct xen_hvm_lend_install *op)
 {
     struct p2m_domain *p2m = p2m_get_hostp2m(d);

@@ -29,6 +29,10 @@ static struct lease *find_lease(struct p2m_domain *p2m, uint32_t id)
     return NULL;
 }
 
+/*
+ * The lease covering @gfn, in whichever state it is, or NULL.  Called with the
+ * p2m lock held, and valid for as long as it is.
+ */
 struct lease *lend_find_by_gfn(const struct p2m_domain *p2m, gfn_t gfn)
 {
     struct lease *l;
@@ -40,7 +44,10 @@ struct lease *lend_find_by_gfn(const struct p2m_domain *p2m, gfn_t gfn)
     return NULL;
 }
 
-/* @id, if it is the calling domain's, else NULL and an error code. */
+/*
+ * Lease @id if it's the calling domain's, else NULL, with @rc being -ENOENT or
+ * -EPERM.  Called with the p2m lock held, and valid for as long as it is.
+ */
 struct lease *lend_get_own(struct p2m_domain *p2m, uint32_t id, int *rc)
 {
     struct lease *l = find_lease(p2m, id);
@@ -50,6 +57,7 @@ struct lease *lend_get_own(struct p2m_domain *p2m, uint32_t id, int *rc)
     return *rc ? NULL : l;
 }
 
+/* Is any of @nr GFNs lent?  Called with the p2m lock held. */
 bool lend_overlaps(const struct p2m_domain *p2m, gfn_t gfn, unsigned long nr)
 {
     const struct lease *l;
@@ -62,7 +70,10 @@ bool lend_overlaps(const struct p2m_domain *p2m, gfn_t gfn, unsigned long nr)
     return false;
 }
 
-/* The largest order which an entry at @gfn, with @nr pages to go, can have. */
+/*
+ * The largest order which an entry at @gfn, with @nr pages to go, can have.
+ * The same for building a lease and for unpopulating it.
+ */
 unsigned int lend_entry_order(unsigned long gfn, unsigned long nr)
 {
     /* Such that splitting one never takes more than a table at a time. */
@@ -149,6 +160,12 @@ static const char *unsupported(const struct domain *d)
     return NULL;
 }
 
+/*
+ * Are there leases to @d?  For whoever enables what lending doesn't work with:
+ * Enable it, check, and undo if so.  Other than lend_active(), acquires the
+ * p2m lock, for the answer not to miss leases about to be created by someone
+ * who didn't see it enabled.
+ */
 bool lend_in_use(struct domain *d)
 {
     struct p2m_domain *p2m = p2m_get_hostp2m(d);
@@ -227,6 +244,14 @@ static int add_lease(struct domain *d, struct lease *l)
     return 0;
 }
 
+/*
+ * XEN_HVM_LEND_create, on borrower @d.  Called with no lock held, for a caller
+ * who may lend to @d.
+ *
+ * Returns 0 with a live lease, all of it absent; -ERESTART if it's to be called
+ * again with the updated @op, which has the id by then; or an error as per
+ * public/hvm/hvm_op.h, with nothing left of the lease.
+ */
 int lend_create(struct domain *d, struct xen_hvm_lend_create *op)
 {
     struct p2m_domain *p2m = p2m_get_hostp2m(d);

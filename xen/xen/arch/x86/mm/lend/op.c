@@ -171,6 +171,12 @@ static uint64_t get_number(struct domain *d)
     return number;
 }
 
+/*
+ * HVMOP_lend.  Called with no lock held.  Checks who may do what; the argument
+ * is checked by who acts upon it.  Returns -ERESTART if it's to be called again
+ * with the same argument, which has been updated; for errors see
+ * public/hvm/hvm_op.h.
+ */
 int lend_op(XEN_GUEST_HANDLE_PARAM(xen_hvm_lend_op_t) arg)
 {
     struct xen_hvm_lend_op op;

@@ -127,92 +127,54 @@ static inline unsigned int lend_epoch(const struct domain *lender)
     return atomic_read(&lender->arch.lend_epoch);
 }
 
-/*
- * Unless said otherwise, what follows is called with the borrower's p2m lock
- * held: by hypercalls of the lender's, in faults of the borrower's, when
- * domains are destroyed, and when frames stop being the lender's to lend.
- */
+/* What callers need to know is above the definitions. */
 
-/* frame.c: with no lock held (I1), or with any (R4). */
-
-/*
- * I1: Translate a frame number of the lender, and take the references that an
- * entry is going to hold.  Sets @slow if that took long.  0 or -EPERM.
- */
+/* frame.c: The lender's frames. */
 int lend_get_frame(struct domain *lender, struct domain *borrower,
                    unsigned long frame, bool write, mfn_t *mfn, bool *slow);
-/* R4, or I1 having been in vain: Drop the references of 1 << @order frames. */
 void lend_put_frames(mfn_t mfn, unsigned int order, bool write);
 
-/*
- * entry.c: Changes to entries are made in between of these two.  The latter
- * does R3 and R4 for everything zapped, i.e. nothing of that can be accessed
- * past it.
- */
+/* entry.c: Updates of entries, ... */
 void lend_begin_update(struct p2m_domain *p2m, const struct lease *l);
 void lend_end_update(struct p2m_domain *p2m, struct lease *l);
-
-/*
- * R2: Make absent the entry covering @gfn; respectively pages from @first
- * within the lease on, no more than is reasonable to do in one go.  These
- * cannot fail, and allocate nothing.  The number of pages, from there on,
- * absent now.
- */
+/* ... taking out what's there, ... */
 unsigned long lend_zap_entry(struct p2m_domain *p2m, struct lease *l,
                              unsigned long gfn);
 unsigned long lend_zap_chunk(struct p2m_domain *p2m, struct lease *l,
                              unsigned long first, unsigned long nr);
-/* R2 for the 2M at @gfn, whose page table is returned.  Whether it was. */
 bool lend_zap_table(struct p2m_domain *p2m, struct lease *l,
                     unsigned long gfn);
-/* R3 and R4 are to be done for a frame whose entry isn't there anymore. */
 void lend_add_zapped(struct p2m_domain *p2m, struct lease *l, mfn_t mfn,
                      unsigned int order, p2m_type_t t);
-
-/* There's a table of 4K entries for @gfn, with @nr more pages; or none. */
+/* ... and keeping count of page tables. */
 void lend_update_table(struct lease *l, unsigned long gfn, int nr);
 void lend_forget_table(struct lease *l, unsigned long gfn);
 
-/*
- * reclaim.c: Write an entry, in @l.  A page table it needs is taken from any
- * of the borrower's leases if there's no memory.  0 or -ENOMEM.
- */
+/* reclaim.c: Entries, with page tables out of other leases. */
 int lend_set_entry(struct p2m_domain *p2m, struct lease *l, unsigned long gfn,
                    mfn_t mfn, unsigned int order, p2m_type_t t);
 
-/* install.c: Turn the superpage at @gfn into 4K entries.  0 or -ENOMEM. */
+/* install.c: Splitting superpages. */
 int lend_split_entry(struct p2m_domain *p2m, struct lease *l,
                      unsigned long gfn, mfn_t mfn, p2m_type_t t);
 
-/* lease.c: The lease covering @gfn, or NULL. */
+/* lease.c: Finding leases, and the size of their entries. */
 struct lease *lend_find_by_gfn(const struct p2m_domain *p2m, gfn_t gfn);
-/* The lease @id if it is the calling domain's, else NULL and an error code. */
 struct lease *lend_get_own(struct p2m_domain *p2m, uint32_t id, int *rc);
-/* The largest order which an entry at @gfn, with @nr pages to go, can have. */
 unsigned int lend_entry_order(unsigned long gfn, unsigned long nr);
 
-/* end.c: -ERESTART as long as there's more to do; afterwards @l is gone. */
+/* end.c: Ending a lease. */
 int lend_end_lease(struct p2m_domain *p2m, struct lease *l);
 
-/*
- * purge.c: Take out what was installed prior to @epoch.  -ERESTART as long as
- * there's more to do; the lease stays.
- */
+/* purge.c: Taking out what may not be the lender's to lend anymore. */
 int lend_purge_lease(struct p2m_domain *p2m, struct lease *l,
                      unsigned int epoch);
 
-/*
- * fault.c, on the current vCPU, with no lock held: Remember what is being
- * asked for; and let the guest see what lost memory looks like.
- */
+/* fault.c: What the emulator's accesses have in common with faults. */
 void lend_note_fault(struct vcpu_io *vio, const struct lend_fault *lf);
 void lend_fail_access(const struct vcpu_io *vio);
 
-/*
- * The operations of HVMOP_lend, on borrower @d, which the caller may lend to
- * or has lent to.  With no lock held.  -ERESTART: to be called again with the
- * same, updated, argument.  For errors see public/hvm/hvm_op.h.
- */
+/* lease.c, end.c, install.c: HVMOP_lend. */
 int lend_create(struct domain *d, struct xen_hvm_lend_create *op);
 int lend_destroy(struct domain *d, const struct xen_hvm_lend_destroy *op);
 int lend_install(struct domain *d, struct xen_hvm_lend_install *op);

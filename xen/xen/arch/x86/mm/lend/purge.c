@@ -13,9 +13,12 @@
 #include "private.h"
 
 /*
- * Take out all that's installed, on behalf of @epoch.  Nothing gets installed
- * until that's complete, i.e. is the lender's current one.  Returns -ERESTART
- * when there's more to do.
+ * Take out all that's installed, on behalf of @epoch.  Called with the p2m lock
+ * held, and not in an update: By installs, and by lend_purge().  Nothing gets
+ * installed until the lease's epoch is the lender's current one.
+ *
+ * Returns 0, with nothing of a previous epoch installed, or -ERESTART when
+ * there's more to do, for anybody to go on with.  The lease stays.
  */
 int lend_purge_lease(struct p2m_domain *p2m, struct lease *l,
                      unsigned int epoch)
@@ -41,7 +44,8 @@ int lend_purge_lease(struct p2m_domain *p2m, struct lease *l,
 
 /*
  * Purge @lender's leases which haven't been since its epoch last advanced.
- * Returns the number of them, or -ERESTART when there's more to do.
+ * Called with no p2m lock held.  Returns the number of them, or -ERESTART if
+ * it's to be called again.
  */
 int lend_purge(struct domain *lender)
 {
@@ -89,9 +93,9 @@ int lend_purge(struct domain *lender)
 }
 
 /*
- * As iomem_deny_access().  Where there wasn't any access, e.g. in a
- * continuation, there's nothing new to purge.  Called with the permissions
- * locked for writing.
+ * As iomem_deny_access(), to be followed by lend_purge().  Where there wasn't
+ * any access, e.g. in a continuation, there's nothing new to purge.  Called
+ * with the permissions locked for writing.
  */
 int lend_deny_iomem(struct domain *lender, unsigned long s, unsigned long e)
 {

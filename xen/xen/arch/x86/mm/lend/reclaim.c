@@ -132,8 +132,12 @@ static bool reclaim_table(struct p2m_domain *p2m, struct lease *l,
 }
 
 /*
- * p2m_set_entry() for an entry which may need a page table.  When there's no
- * memory for it, frees others.
+ * Write an entry, of @l, which may need a page table.  Called in an update.
+ * When there's no memory for the table, others of the borrower's leases get
+ * freed: What they map will fault in again.
+ *
+ * Returns 0 or an error.  -ENOMEM: That was in vain, and what's mapped is as it
+ * was.  There's no use in trying again unless the paging pool grows.
  */
 int lend_set_entry(struct p2m_domain *p2m, struct lease *l, unsigned long gfn,
                    mfn_t mfn, unsigned int order, p2m_type_t t)
