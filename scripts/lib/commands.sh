@@ -12,6 +12,8 @@ usage: ./lend COMMAND
   test [LANE] [-k PATTERN] [--list]
                                    run tests; lanes here: $(lanes | xargs)
                                    (no lane: $(default_lanes | xargs)); -k takes part of a test's name
+  bench [--quick] [--only NAME[,NAME]] [--list] [--json FILE] [--docs] [--before FILE]
+                                   lending on Xen against KVM, in counts and ratios; ./lend bench --help
   build [PART]                     build all, or one of: $PARTS $LANE_PARTS
   package [DIR]                    Debian packages of it all, copied to DIR (build/packages)
   shell [--guest] [-c COMMAND]     a console of dom0 (or of a guest) in this terminal, or one command in dom0
@@ -78,7 +80,8 @@ slowest() {
 # run_lane LANE PATTERN DIR: its output is in DIR as well, and its exit status
 run_lane() {
     # shellcheck disable=SC2046
-    { with_parts "$(of_lane "$1" parts)" LANE_DIR="$3" $(lane_command "$1") "$2" && lane_rc=0 || lane_rc=$?
+    { with_parts "$(of_lane "$1" parts)" LANE_DIR="$3" LEND_QUICK="${bench_quick:-}" $(lane_command "$1") "$2" &&
+          lane_rc=0 || lane_rc=$?
       echo "$lane_rc" >"$3/rc"; } | tee "$3/output"
 }
 
@@ -156,6 +159,90 @@ cmd_test() {
     # shellcheck disable=SC2086
     [ $((passed + failed + skipped)) -le 10 ] || slowest 10 $outputs
     printf '%s passed, %s failed, %s skipped\n' $passed $failed $skipped
+    [ $failed -eq 0 ]
+}
+
+bench_help() {
+    cat <<END
+usage: ./lend bench [OPTION]...
+
+Runs the cases of the lane bench: the same guest, device and work on Xen with lending and under KVM, both in the same emulated
+machine, some also with the BAR emulated. Prints a table: ratios of time and instructions, counts, and which goals are met.
+About 20 minutes on two idle processors, 5 with --quick.
+
+  --quick           smaller sizes, one run of each
+  --only NAME,NAME  these cases only; --list has the names
+  --list            the cases
+  --json FILE       the figures as JSON, in FILE
+  --docs            the table and the plot in docs/bench.md and docs/bench.svg; what tests/bench/remarks.md says is added
+  --before FILE     compare with the JSON of an earlier run
+END
+}
+
+# about_bench WORDS: what is measured, a line KEY=VALUE each
+about_bench() {
+    about_commit=$(git -C "$TOP" describe --always --dirty --abbrev=12 2>/dev/null) || about_commit=
+    printf '%s\n' "command=./lend $1" "commit=$about_commit" "Xen=$(source_record xen | head -n 1)" \
+        "QEMU=$(source_record qemu | head -n 1)" "Linux=$(cat "$(root_dir)/opt/linux/version")" "host=$(nproc) processors"
+}
+
+cmd_bench() {
+    bench_words=$* bench_only='' bench_list='' bench_json='' bench_docs='' bench_before='' bench_quick=''
+    all=$*
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --quick) bench_quick=1 ;;
+            --list) bench_list=1 ;;
+            --docs) bench_docs=1 ;;
+            --only|--json|--before)
+                [ $# -gt 1 ] || die "$1 needs a word after it"
+                case $1 in --only) bench_only=$2 ;; --json) bench_json=$2 ;; *) bench_before=$2 ;; esac
+                shift ;;
+            *) die "no option '$1' for bench; try ./lend bench --help" ;;
+        esac
+        shift
+    done
+    [ -z "$bench_before" ] || [ -r "$bench_before" ] || die "no file '$bench_before'"
+    [ -z "$bench_json" ] || [ -d "$(dirname "$bench_json")" ] || die "no directory for '$bench_json'"
+    # shellcheck disable=SC2086
+    ready $all
+    build_root
+    # shellcheck disable=SC2046
+    bench_names=$(in_root $(lane_command bench) --list "" | sed 's/\..*//' | sort -u)
+    if [ -n "$bench_list" ]; then
+        in_root python3 "$TOP/tests/bench/report.py" --list | while read -r name text; do
+            ! echo "$bench_names" | grep -qx -e "$name" || printf '%-12s%s\n' "$name" "$text"
+        done
+        return
+    fi
+    bench_pattern=
+    for name in $(echo "$bench_only" | tr , ' '); do
+        echo "$bench_names" | grep -qx -e "$name" || die "no case '$name'; the cases are: $(echo "$bench_names" | xargs)"
+        bench_pattern=$bench_pattern${bench_pattern:+,}bench_$name.
+    done
+    for part in $(of_lane bench trees); do build_part "$part" tree; done
+    for part in $(of_lane bench parts); do build_part "$part"; done
+    bench_dir=$(run_dir bench)
+    bench_start=$(date +%s) bench_kind=bench${bench_quick:+-quick}
+    bench_last=$(cat "$LEND_CACHE/times/$bench_kind" 2>/dev/null || :)
+    [ -n "$bench_only" ] || say "-- ${bench_last:+last time }about" \
+        "$((${bench_last:-$([ -n "$bench_quick" ] && echo 300 || echo 1200)} / 60)) min; logs in $bench_dir"
+    passed=0 failed=0 skipped=0 outputs=
+    run_lane bench "$bench_pattern" "$bench_dir"
+    count_lane bench "$bench_dir"
+    [ -z "$bench_before" ] || cp "$bench_before" "$bench_dir/before.json"
+    about_bench "$bench_words" >"$bench_dir/about"
+    echo
+    in_root python3 "$TOP/tests/bench/report.py" "$bench_dir/figures.json" "$bench_dir" --about "$bench_dir/about" \
+        --remarks "$TOP/tests/bench/remarks.md" ${bench_before:+--before "$bench_dir/before.json"} ||
+        die "the lane has left no table; logs in $bench_dir"
+    [ -z "$bench_json" ] || cp "$bench_dir/bench.json" "$bench_json"
+    if [ -n "$bench_docs" ]; then cp "$bench_dir/bench.md" "$bench_dir/bench.svg" "$TOP/docs/"; fi
+    bench_took=$(($(date +%s) - bench_start))
+    [ -n "$bench_only" ] || [ $failed -gt 0 ] || echo $bench_took >"$LEND_CACHE/times/$bench_kind"
+    say "-- $((bench_took / 60)) min $((bench_took % 60)) s; $passed passed, $failed failed, $skipped skipped;" \
+        "bench.md, bench.svg, bench.json and logs in $bench_dir"
     [ $failed -eq 0 ]
 }
 

@@ -88,6 +88,8 @@ def answer(machine, question):
             return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
         if "seed" in question:
             return int(os.environ.get("LEND_SEED") or time.time())
+        if "quick" in question:         # ./lend bench --quick
+            return bool(os.environ.get("LEND_QUICK"))
         if "seconds" in question:
             return torture_seconds()
         if "tcg" in question:
