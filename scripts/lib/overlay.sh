@@ -7,32 +7,44 @@ QEMU_OVERLAY="hw include accel qapi docs/devel tests/qtest"
 
 # headers that QEMU has moved since 10.0, OLD:NEW
 QEMU_MOVED="exec/memory.h:system/memory.h exec/ramblock.h:system/ramblock.h exec/ram_addr.h:system/ram_addr.h
-            exec/ramlist.h:system/ramlist.h hw/boards.h:hw/core/boards.h hw/qdev-properties.h:hw/core/qdev-properties.h"
+            exec/ramlist.h:system/ramlist.h exec/address-spaces.h:system/address-spaces.h hw/boards.h:hw/core/boards.h
+            hw/qdev-core.h:hw/core/qdev.h hw/qdev-properties.h:hw/core/qdev-properties.h"
 
-# xen_bases TREE: directories of xen-patches with what differs for newer versions of Xen, up to the tree's; the newest first
-xen_bases() {
-    xen_version=$(sed -n 's/^export XEN_\(SUB\)\{0,1\}VERSION *= *//p' "$1/xen/Makefile" | paste -sd.)
-    for xen_base in "$TOP"/xen-patches/*/; do
-        xen_base=${xen_base%/}
-        [ "$(printf '%s\n' "${xen_base##*/}" "$xen_version" | sort -V | head -n 1)" != "${xen_base##*/}" ] || echo "$xen_base"
+# tree_version KIND TREE
+tree_version() {
+    case $1 in
+        xen) sed -n 's/^export XEN_\(SUB\)\{0,1\}VERSION *= *//p' "$2/xen/Makefile" | paste -sd. ;;
+        qemu) cat "$2/VERSION" ;;
+        linux) sed -n 's/^\(VERSION\|PATCHLEVEL\) *= *//p' "$2/Makefile" | paste -sd. ;;
+    esac
+}
+
+# bases KIND TREE: directories of KIND-patches with what differs for newer versions, up to the tree's; the newest first
+bases() {
+    bases_version=$(tree_version "$1" "$2")
+    for base in "$TOP/$1-patches"/*/; do
+        base=${base%/}
+        [ -d "$base" ] || continue
+        [ "$(printf '%s\n' "${base##*/}" "$bases_version" | sort -V | head -n 1)" != "${base##*/}" ] || echo "$base"
     done | sort -rV
 }
 
-# xen_series TREE: the patches for it, in order. One of a newer base stands for the one with its number, here or in an older base;
-# the numbers in a base's file "without" are wanted no more
-xen_series() {
-    xen_bases=$(xen_bases "$1")
-    for xen_patch in "$TOP"/xen-patches/*.patch; do
-        xen_number=$(basename "$xen_patch" | cut -d- -f1)
-        for xen_base in $xen_bases; do
-            ! grep -qx "$xen_number" "$xen_base/without" 2>/dev/null || continue 2
+# series_list KIND [TREE]: its patches in order, for that version of the tree. One of a newer base stands for the one with its
+# number, here or in an older base; the numbers in a base's file "without" are wanted no more
+series_list() {
+    series_bases=
+    [ -z "${2:-}" ] || series_bases=$(bases "$1" "$2")
+    for series_one in "$TOP/$1-patches"/[0-9]*.patch; do
+        series_number=$(basename "$series_one" | cut -d- -f1)
+        for base in $series_bases; do
+            ! grep -qx "$series_number" "$base/without" 2>/dev/null || continue 2
         done
-        for xen_base in $xen_bases; do
-            for xen_variant in "$xen_base/$xen_number"-*.patch; do
-                [ ! -e "$xen_variant" ] || { xen_patch=$xen_variant; break 2; }
+        for base in $series_bases; do
+            for variant in "$base/$series_number"-*.patch; do
+                [ ! -e "$variant" ] || { series_one=$variant; break 2; }
             done
         done
-        printf '%s\n' "$xen_patch"
+        printf '%s\n' "$series_one"
     done
 }
 
@@ -45,6 +57,9 @@ as_in_tree() {
     if grep -q 'class_init)(ObjectClass \*klass, const void' "$1/include/qom/object.h"; then
         echo 's/_class_init(ObjectClass \*klass, void \*data)/_class_init(ObjectClass *klass, const void *data)/'
     fi
+    # the accelerator is built once for all targets
+    ! grep -q '^system_ss.*xen-all' "$1/accel/xen/meson.build" ||
+        printf '/xen-all\\.c/s/^\\([-+]\\)specific_ss\\./\\1system_ss./\n'
     # headings of QAPI documentation
     grep -q '^# = ' "$1/qapi/misc.json" || {
         bar=$(printf '%029d' 0 | tr 0 '*')
@@ -71,9 +86,6 @@ put_files() {
             [ ! -d "$TOP/$1" ] || cp -r "$TOP/$1/." "$2/" ;;
     esac
 }
-
-# series_list KIND [TREE]: its patches in order, for that version of the tree
-series_list() { if [ "$1" = xen ] && [ -n "${2:-}" ]; then xen_series "$2"; else ls "$TOP/$1-patches"/[0-9]*.patch; fi; }
 
 # overlay KIND TREE [WHOLE]: our files and patches; TREE may be a part of the tree WHOLE
 overlay() {
