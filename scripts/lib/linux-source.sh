@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Debian's source of the kernel that is in the build root. Sourced, in the build root; needs die.
+# Debian's sources of Linux: of the kernel that is in the build root, and newer ones. Sourced, in the build root; needs die.
 
 # shellcheck shell=sh
 # linux_version: PACKAGE VERSION
@@ -9,6 +9,25 @@ linux_version() {
     linux_found=$(apt-cache madison "$linux_package" | awk '{ print $3 }' | grep "^${linux_kver%%[+-]*}-" | head -n 1)
     [ -n "$linux_found" ] || die "the mirror has no $linux_package for $linux_kver; './lend clean root' fetches a newer kernel"
     echo "$linux_package $linux_found"
+}
+
+# newest_linux: "PACKAGE VERSION" of the newest that apt knows
+newest_linux() {
+    apt-cache search --names-only '^linux-source-[0-9.]*$' | cut -d' ' -f1 | sort -V | tail -n 1 | while read -r linux_package; do
+        echo "$linux_package $(apt-cache madison "$linux_package" | awk 'NR == 1 { print $3 }')"
+    done
+}
+
+# linux_xen TREE DIR [with]: in DIR, of a kernel with the options of the lane torture's, what has to do with Xen; with the driver
+linux_xen() {
+    grep -v XEN_LEND "$TOP/configs/debugkernel.config" >"$2/../linux.config"
+    linux_make="nice make -C $1 O=$2 ARCH=x86_64"
+    $linux_make KCONFIG_ALLCONFIG="$2/../linux.config" allnoconfig || return 1
+    [ -z "${3:-}" ] || {
+        echo CONFIG_XEN_LEND=y >>"$2/.config"
+        $linux_make olddefconfig && grep -qx CONFIG_XEN_LEND=y "$2/.config" || return 1
+    }
+    $linux_make -j"$LEND_JOBS" W=1 drivers/xen/
 }
 
 # unpack_linux "PACKAGE VERSION" DIR: into the new directory DIR
