@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds the emulator's plugin that counts, for the lane bench. Runs in the build root.
 set -eu
-. "$TOP/scripts/common.sh"
-. "$TOP/scripts/source.sh"
+. "$TOP/scripts/lib/common.sh"
+. "$TOP/scripts/lib/source.sh"
 
 # shellcheck disable=SC2046
 gcc -std=gnu11 -O2 -Wall -Wextra -Wno-unused-parameter -Werror -shared -fPIC -I"$(pristine_source qemu)/include/qemu" \
