@@ -49,6 +49,7 @@ int lend_purge(struct domain *lender);
 bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa, p2m_type_t t,
                       struct npfec npfec, struct lend_fault *lf);
 void lend_send_fault(struct lend_fault *lf);
+bool lend_interrupted(struct vcpu *v);
 void lend_complete_fault(struct vcpu *v);
 int lend_get_emt(const struct domain *d, gfn_t gfn, mfn_t mfn, bool *ipat);
 

@@ -5,6 +5,8 @@
 #include <xen/sched.h>
 #include <xen/trace.h>
 
+#include <asm/event.h>
+#include <asm/hvm/hvm.h>
 #include <asm/hvm/ioreq.h>
 #include <asm/mce.h>
 
@@ -77,11 +79,6 @@ bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa, p2m_type_t t,
         return true;
     }
 
-    l->faults++;
-
-    TRACE_TIME(TRC_MEM_LEND_FAULT, p2m->domain->domain_id, l->id,
-               gfn_x(gaddr_to_gfn(gpa)) - gfn_x(l->first), npfec.write_access);
-
     lf->action = LEND_send;
     lf->ioserv = l->ioserv;
     lf->serial = l->serial;
@@ -93,6 +90,16 @@ bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa, p2m_type_t t,
         .count = 1,
         .data = l->id | (npfec.insn_fetch ? IOREQ_LEND_FETCH : 0),
     };
+
+    /* One which an interrupt came between is the same fault still. */
+    if ( !ioreq_lend_left(lf->ioserv, &lf->req) )
+    {
+        l->faults++;
+
+        TRACE_TIME(TRC_MEM_LEND_FAULT, p2m->domain->domain_id, l->id,
+                   gfn_x(gaddr_to_gfn(gpa)) - gfn_x(l->first),
+                   npfec.write_access);
+    }
 
     return true;
 }
@@ -122,9 +129,10 @@ void lend_note_fault(struct vcpu_io *vio, const struct lend_fault *lf)
  * Ask the lender, the second step of three.  Called on the current vCPU, with
  * no lock held, when lend_check_fault() said LEND_send.
  *
- * The vCPU is going to block until there's an answer, at which point the guest
- * repeats the access.  Nothing else is waiting for the vCPU in the meantime.
- * Without a server to ask there's no blocking; the guest gets told.
+ * The vCPU is going to block until there's an answer, or an interrupt to take:
+ * Others wait for a vCPU which doesn't handle their IPIs.  Either way the guest
+ * then repeats the access; after an interrupt it's the same answer it waits
+ * for.  Without a server to ask there's no blocking; the guest gets told.
  */
 void lend_send_fault(struct lend_fault *lf)
 {
@@ -143,6 +151,19 @@ void lend_send_fault(struct lend_fault *lf)
         vio->completion = VIO_lend_completion;
         break;
     }
+}
+
+/*
+ * Is there an interrupt for the current vCPU to take rather than wait for the
+ * answer?  Not when it was delivering an event that it faulted: That event
+ * comes first, and its delivery is going to fault again.  Called with no lock
+ * held.
+ */
+bool lend_interrupted(struct vcpu *v)
+{
+    ASSERT(v == current);
+
+    return !hvm_event_pending(v) && hvm_local_events_need_delivery(v);
 }
 
 /*
