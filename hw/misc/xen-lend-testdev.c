@@ -296,47 +296,55 @@ static void testdev_set_address(Object *obj, Visitor *v, const char *name,
     }
 }
 
-/* What a device does that maps memory and reads it by itself. */
+/*
+ * What a device does that maps memory and accesses it by itself.  The address
+ * is what @v has.  NULL with @errp set if not all of it can be mapped.
+ */
+static void *map_memory(Visitor *v, const char *name, hwaddr len,
+                        bool is_write, Error **errp)
+{
+    hwaddr mapped = len;
+    uint64_t addr;
+    void *host;
+
+    if (!visit_type_uint64(v, name, &addr, errp)) {
+        return NULL;
+    }
+    host = address_space_map(&address_space_memory, addr, &mapped, is_write,
+                             MEMTXATTRS_UNSPECIFIED);
+    if (host && mapped < len) {
+        address_space_unmap(&address_space_memory, host, mapped, is_write, 0);
+        host = NULL;
+    }
+    if (!host) {
+        error_setg(errp, "cannot map 0x%" PRIx64, addr);
+    }
+    return host;
+}
+
 static void testdev_set_peek(Object *obj, Visitor *v, const char *name,
                              void *opaque, Error **errp)
 {
     XenLendTestDev *dev = XEN_LEND_TESTDEV(obj);
     hwaddr len = sizeof(dev->peeked);
-    uint64_t addr;
-    void *host;
+    void *host = map_memory(v, name, len, false, errp);
 
-    if (!visit_type_uint64(v, name, &addr, errp)) {
-        return;
+    if (host) {
+        dev->peeked = ldq_he_p(host);
+        address_space_unmap(&address_space_memory, host, len, false, len);
     }
-    host = address_space_map(&address_space_memory, addr, &len, false,
-                             MEMTXATTRS_UNSPECIFIED);
-    if (!host || len < sizeof(dev->peeked)) {
-        error_setg(errp, "cannot map 0x%" PRIx64, addr);
-        return;
-    }
-    dev->peeked = ldq_he_p(host);
-    address_space_unmap(&address_space_memory, host, len, false, len);
 }
 
-/* And one that writes: 1, as a device does to a status byte. */
+/* Writes 1, as a device does to a status byte. */
 static void testdev_set_poke(Object *obj, Visitor *v, const char *name,
                              void *opaque, Error **errp)
 {
-    hwaddr len = 1;
-    uint64_t addr;
-    void *host;
+    void *host = map_memory(v, name, 1, true, errp);
 
-    if (!visit_type_uint64(v, name, &addr, errp)) {
-        return;
+    if (host) {
+        stb_p(host, 1);
+        address_space_unmap(&address_space_memory, host, 1, true, 1);
     }
-    host = address_space_map(&address_space_memory, addr, &len, true,
-                             MEMTXATTRS_UNSPECIFIED);
-    if (!host) {
-        error_setg(errp, "cannot map 0x%" PRIx64, addr);
-        return;
-    }
-    stb_p(host, 1);
-    address_space_unmap(&address_space_memory, host, len, true, len);
 }
 
 static void testdev_get_peek(Object *obj, Visitor *v, const char *name,
