@@ -82,12 +82,19 @@ def installed(server):
     return server.stats()["installed"]
 
 
+@contextlib.contextmanager
+def lending(present=64):
+    """A guest, and a server that lends 64 pages to it, so many of which are there."""
+    with Paused() as guest, Server(guest.domid) as server:
+        server.do("lease memfd 64 fd")
+        server.do(f"prefault 0 {present}")
+        yield guest, server
+
+
 def test_allowed():
     """Flask is there and enforces; with the policy that is built in (build-flask.sh compares), dom0 lends."""
     assert run("xl", "getenforce", check=False).strip() == "Enforcing"
-    with audited("allow") as denials, Paused() as guest, Server(guest.domid) as server:
-        server.do("lease memfd 64 fd")
-        server.do("prefault 0 64")
+    with audited("allow") as denials, lending() as (_, server):
         assert installed(server) == 64
         server.do("unlease")
     assert not denials, denials
@@ -96,9 +103,7 @@ def test_allowed():
 
 def test_denied():
     """No lease and no page more."""
-    with Paused() as guest, Server(guest.domid) as server, file_and_memfd(64) as (fd, memfd):
-        server.do("lease memfd 64 fd")
-        server.do("prefault 0 16")
+    with lending(16) as (guest, server), file_and_memfd(64) as (fd, memfd):
         bind(fd, guest.domid)
         with audited("deny") as denials:
             refused(lease, fd, memfd, 64, GFN + 512)
@@ -121,9 +126,7 @@ def test_bind_denied():
 
 def test_taken_back():
     """A revoke and the end of a lease need no permission: the lender's memory is its own."""
-    with Paused() as guest, Server(guest.domid) as server:
-        server.do("lease memfd 64 fd")
-        server.do("prefault 0 64")
+    with lending() as (guest, server):
         with audited("deny") as denials:
             server.do("punch 0 32")
             server.do("unlease")
@@ -137,9 +140,7 @@ def test_taken_back():
 
 def test_revoked():
     """What was taken back while the policy forbade lending is gone from the borrower, and comes again when it allows it."""
-    with Paused() as guest, Server(guest.domid) as server:
-        server.do("lease memfd 64 fd")
-        server.do("prefault 0 64")
+    with lending() as (guest, server):
         with audited("deny"):
             server.do("punch 0 32")
         assert installed(server) == 32, server.stats()
@@ -150,9 +151,7 @@ def test_revoked():
 
 def test_guest_gone():
     """A guest and its lender end under the policy that denies."""
-    with Paused() as guest, Server(guest.domid) as server:
-        server.do("lease memfd 64 fd")
-        server.do("prefault 0 64")
+    with lending() as (guest, server):
         with audited("deny"):
             guest.destroy()
     with Paused() as guest:
