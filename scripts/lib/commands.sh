@@ -44,6 +44,13 @@ of_lane() {
 # lane_command LANE: what runs it
 lane_command() { echo "$TOP/tests/$(of_lane "$1" run)"; }
 
+# lane_parts LANE PATTERN: what it needs built for those tests
+lane_parts() {
+    of_lane "$1" parts
+    # shellcheck disable=SC2046
+    [ "$(of_lane "$1" asked)" != yes ] || in_root $(lane_command "$1") --parts "$2"
+}
+
 ready() { need_root "$@"; check_host; host_packages; export LEND_CACHE LEND_JOBS; }
 
 cmd_build() {
@@ -80,7 +87,7 @@ slowest() {
 # run_lane LANE PATTERN DIR: its output is in DIR as well, and its exit status
 run_lane() {
     # shellcheck disable=SC2046
-    { with_parts "$(of_lane "$1" parts)" LANE_DIR="$3" LEND_QUICK="${bench_quick:-}" $(lane_command "$1") "$2" &&
+    { with_parts "$(lane_parts "$1" "$2" | xargs)" LANE_DIR="$3" LEND_QUICK="${bench_quick:-}" $(lane_command "$1") "$2" &&
           lane_rc=0 || lane_rc=$?
       echo "$lane_rc" >"$3/rc"; } | tee "$3/output"
 }
@@ -125,7 +132,7 @@ cmd_test() {
         # shellcheck disable=SC2086
         [ -z "$lane_packages" ] || root_add $lane_packages
         for part in $(of_lane "$lane" trees); do build_part "$part" tree; done
-        for part in $(of_lane "$lane" parts); do build_part "$part"; done
+        for part in $(lane_parts "$lane" "$pattern"); do build_part "$part"; done
         lane_dir=$(run_dir "$lane")
         companion=$(of_lane "$lane" beside)
         case " $wanted " in *" ${companion:-none} "*)

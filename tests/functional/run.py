@@ -4,10 +4,8 @@
 
 Started in the build root by ./lend test (tests/lanes/map), and by ./lend shell -c (one command)."""
 
-import argparse
 import ast
 import base64
-import fnmatch
 import glob
 import hashlib
 import json
@@ -21,12 +19,12 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "lanes")]
 import tcg                                              # noqa: E402
 from bochs import Bochs                                 # noqa: E402
+from lane import lane_arguments, matches                # noqa: E402
 from machine import Machine, MachineDied, end_with_parent, parts_from_environment     # noqa: E402
-
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def torture_seconds():
@@ -66,8 +64,8 @@ def discover(lane):
 def select(lane, patterns):
     """What the pattern wants of it: a test with cases runs with those of them whose names match."""
     for name, limit, cases, kind in discover(lane):
-        wanted = [case for case in cases if matches(f"{name}.{case}", patterns)]
-        if wanted or (not cases and matches(name, patterns)):
+        wanted = [case for case in cases if matches(patterns, f"{name}.{case}", shown(name, case))]
+        if wanted or (not cases and matches(patterns, name, shown(name))):
             yield name, limit, wanted, kind
 
 
@@ -347,9 +345,8 @@ class TestRun:
 
 
 def arguments():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("pattern", nargs="?", default="")
-    parser.add_argument("--list", action="store_true")
+    parser = lane_arguments()
+    parser.add_argument("--parts", action="store_true", help="what they need built besides: the debug kernels, or nothing")
     parser.add_argument("--lane", default="functional", help="whose tests: those in dom0/LANE_*.py (functional: test_*.py)")
     parser.add_argument("--dir", default=os.environ.get("LANE_DIR"), help="for logs, and the file counts")
     parser.add_argument("--shell", help="one command in dom0 instead of the tests")
@@ -368,6 +365,10 @@ def arguments():
 def main():
     options = arguments()
     tests = [] if options.shell or options.demo else list(select(options.lane, options.pattern))
+    if options.parts:
+        if any(kind.startswith("debug") for *_, kind in tests):
+            print("debugkernel")
+        return 0
     if options.list:
         for name, _, cases, _ in tests:
             for case in cases or [None]:
@@ -426,12 +427,6 @@ def shell(lane, options):
 def shown(name, case=None):
     """test_module.test_name (or ept_module.test_name, ...) as module.name, and the case"""
     return re.sub(r"\b(test|ept|differential|flask|bench)_", "", name) + (f".{case}" if case else "")
-
-
-def matches(name, patterns):
-    """-k: a part of the name, or a shell pattern; several with commas."""
-    names = name, shown(name)
-    return not patterns or any(p in n or fnmatch.fnmatch(n, p) for p in patterns.split(",") for n in names)
 
 
 if __name__ == "__main__":

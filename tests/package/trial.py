@@ -17,7 +17,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FUNCTIONAL = os.path.join(HERE, "..", "functional")
-sys.path.insert(0, FUNCTIONAL)
+sys.path[:0] = [FUNCTIONAL, os.path.join(HERE, "..", "lanes")]
+from lane import lane_arguments, matches                # noqa: E402
 from machine import Machine, MachineDied, end_with_parent, parts_from_environment     # noqa: E402
 
 DEBS = "xen-hypervisor-4.20-lend-amd64 qemu-system-xen-lend xen-lend-dkms xen-lend"
@@ -229,10 +230,9 @@ STEPS = ("stock", "install", "reboot", "guest", "unchanged", "remove", "back")
 
 
 def main():
-    words = [word for word in sys.argv[1:] if word != "--list"]
-    pattern = words[0] if words else ""
-    wanted = [step for step in STEPS if pattern in step]
-    if "--list" in sys.argv:
+    options = lane_arguments().parse_args()
+    wanted = [step for step in STEPS if matches(options.pattern, step)]
+    if options.list:
         print(*wanted, sep="\n")
         return 0
     if not wanted:
