@@ -12,7 +12,7 @@ import re
 import sys
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-SOURCE = "linux/drivers/xen/lend/xen_lend_op.h"
+SOURCE = "linux/include/xen/interface/lend.h"
 DOCS = "docs/abi.md"
 BEGIN = f"<!-- scripts/abi.py write makes this of {SOURCE} -->\n"
 END = "<!-- up to here -->\n"
@@ -64,7 +64,7 @@ def copies():
     if len(want[0]) != 6 or len(want[1]) != 6:
         sys.exit(f"{SOURCE}: {len(want[0])} structures and {len(want[1])} numbers, not 6 of each")
     wrong = 0
-    for path in (only("xen-patches", "public-interface"), only("linux-patches", "add-HVMOP_lend"), "tests/guest/ring0/lend_op.h"):
+    for path in (only("xen-patches", "public-interface"), "tests/guest/ring0/lend_op.h"):
         got = structures(text(path))
         for kind, name in ((kind, name) for kind in (0, 1) for name in sorted({*want[kind], *got[kind]})):
             if want[kind].get(name) != got[kind].get(name):
@@ -76,7 +76,7 @@ def copies():
 def part():
     """The structures as the documentation has them."""
     source = text(SOURCE)
-    lines = source[source.index("#define HVMOP_lend"):source.index("#endif /* HVMOP_lend */")].strip()
+    lines = source[source.index("#define HVMOP_lend"):source.index("#endif /* __XEN_PUBLIC_LEND_H__ */")].strip()
     lines = re.sub(r"\bu(8|16|32|64)\b", r"uint\1_t", lines)
     out = []
     for line in lines.splitlines():

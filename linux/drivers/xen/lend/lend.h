@@ -19,8 +19,8 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <xen/lend.h>
-
-#include "xen_lend_op.h"
+#include <xen/interface/lend.h>
+#include <xen/interface/xen.h>
 
 /* One install hypercall covers at most a 2 MiB guest frame. */
 #define LEND_CHUNK_SHIFT	9
