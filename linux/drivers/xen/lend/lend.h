@@ -26,6 +26,9 @@
 #define LEND_CHUNK_SHIFT	9
 #define LEND_CHUNK		(1U << LEND_CHUNK_SHIFT)
 
+/* So many pages by one revoke: 128 MiB, some milliseconds at 4 KiB each. */
+#define LEND_REVOKE_PAGES	(1UL << 15)
+
 /* Longest lease in pages, as in the hypervisor. */
 #define LEND_MAX_PAGES		(1ULL << 28)
 
@@ -216,8 +219,13 @@ struct lend_lease *lend_lease_get(struct lend_file *f, u32 id);
 struct lend_lease *lend_lease_next(struct lend_file *f, unsigned long id);
 void lend_lease_put(struct lend_lease *l);
 int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st);
+
+/* revoke.c */
+extern const struct mmu_interval_notifier_ops lend_mni_ops;
 bool lend_revoke(struct lend_lease *l, unsigned long first,
 		 unsigned long last);
+void lend_zero_drop(struct lend_lease *l, unsigned long first,
+		    unsigned long last);
 int lend_may_install(struct lend_lease *l, unsigned long seq);
 
 /* map.c */
@@ -238,10 +246,14 @@ u64 lend_frame(unsigned long pfn, bool write);
 
 /* zero.c */
 int lend_zero_install(struct lend_lease *l, const struct lend_batch *b);
-void lend_zero_drop(struct lend_lease *l, unsigned long first,
-		    unsigned long last);
 void lend_zero_cancel(struct lend_lease *l);
 void lend_zero_work(struct work_struct *work);
+
+/* What Xen says when there is nothing left to revoke or destroy. */
+static inline bool lend_is_gone(int rc)
+{
+	return rc == -ENOENT || rc == -ESRCH;
+}
 
 /* xenops.c */
 int lend_xen_probe(domid_t domid, u64 *number);

@@ -24,22 +24,6 @@
 /* Runs of zeros taken out before others get the lock. */
 #define LEND_ZERO_RUNS	64
 
-/*
- * Forget about zeros.  Under the lock, and when Xen does not have them any more
- * or has got real pages instead.  Erasing neither allocates nor sleeps.
- */
-void lend_zero_drop(struct lend_lease *l, unsigned long first,
-		    unsigned long last)
-{
-	unsigned long i;
-	void *entry;
-
-	lockdep_assert_held(&l->lock);
-
-	xa_for_each_range(&l->zero, i, entry, first, last)
-		xa_erase(&l->zero, i);
-}
-
 /* Take some zeros out of the borrower.  Returns whether there may be more. */
 static bool lend_zero_expire(struct lend_lease *l)
 {
@@ -63,7 +47,7 @@ static bool lend_zero_expire(struct lend_lease *l)
 	return true;
 }
 
-/* Has a reference on the lease. */
+/* The lease waits for it when it ends, see lend_zero_cancel(). */
 void lend_zero_work(struct work_struct *work)
 {
 	struct lend_lease *l = container_of(to_delayed_work(work),
@@ -76,22 +60,20 @@ void lend_zero_work(struct work_struct *work)
 		mutex_unlock(&l->lock);
 		cond_resched();
 	} while (more);
-	lend_lease_put(l);
 }
 
 /* A second from now on at the latest; under the lock, and not when dead. */
 static void lend_zero_schedule(struct lend_lease *l)
 {
-	kref_get(&l->ref);
-	if (!queue_delayed_work(lend_wq, &l->zero_work, LEND_ZERO_TIME))
-		lend_lease_put(l);
+	lockdep_assert_held(&l->lock);
+
+	queue_delayed_work(lend_wq, &l->zero_work, LEND_ZERO_TIME);
 }
 
-/* The lease is dead, and the lock is not held. */
+/* The lease is dead, so nobody schedules it any more; the lock is not held. */
 void lend_zero_cancel(struct lend_lease *l)
 {
-	if (cancel_delayed_work_sync(&l->zero_work))
-		lend_lease_put(l);
+	cancel_delayed_work_sync(&l->zero_work);
 }
 
 /**

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory lending: taking pages out of the borrower, and the MMU notifier.
+ */
+#include <linux/bitmap.h>
+#include <linux/mmu_notifier.h>
+
+#include "lend.h"
+#include "trace.h"
+
+/*
+ * Forget about zeros.  Under the lock, and when Xen does not have them any more
+ * or has got real pages instead.  Erasing neither allocates nor sleeps.
+ */
+void lend_zero_drop(struct lend_lease *l, unsigned long first,
+		    unsigned long last)
+{
+	unsigned long i;
+	void *entry;
+
+	lockdep_assert_held(&l->lock);
+
+	xa_for_each_range(&l->zero, i, entry, first, last)
+		xa_erase(&l->zero, i);
+}
+
+/*
+ * Xen did not take pages out of the borrower, which only a bug of Xen's can be
+ * the reason for.  Linux is going to reuse them all the same, so let Xen drop the
+ * whole lease.  If it does not do that either, what was installed counts as
+ * installed, for the next notifier to try again.
+ *
+ * Return: whether the pages are out.
+ */
+static bool lend_not_revoked(struct lend_lease *l, int err)
+{
+	int rc = lend_xen_destroy(l);
+
+	lockdep_assert_held(&l->lock);
+
+	if (!rc || lend_is_gone(rc)) {
+		WRITE_ONCE(l->gone, true);
+	} else if (!l->stuck) {
+		pr_emerg("xen_lend: dom %u lease %u: Xen does not take memory back (%d, %d), and the guest can reach what is used for something else from now on. Destroy the guest: xl destroy %u\n",
+			 l->domid, l->id, err, rc, l->domid);
+		l->stuck = true;
+	}
+	/* Nor is anything given that could not be taken back. */
+	WRITE_ONCE(l->dead, true);
+	WARN_ONCE(1, "xen_lend: dom %u lease %u: revoke failed: %d\n",
+		  l->domid, l->id, err);
+	return l->gone;
+}
+
+/**
+ * lend_revoke - take pages out of the borrower
+ * @l:		the lease, its lock held
+ * @first:	page of the lease
+ * @last:	likewise; not more than LEND_REVOKE_PAGES in all
+ *
+ * Cannot allocate or wait, nor fail, unless Xen does what it must not.
+ *
+ * Return: whether anything may have been installed.
+ */
+bool lend_revoke(struct lend_lease *l, unsigned long first,
+		 unsigned long last)
+{
+	unsigned long c0 = lend_chunk(l, first), c1 = lend_chunk(l, last);
+	int rc;
+
+	lockdep_assert_held(&l->lock);
+
+	if (l->gone)
+		return false;
+
+	/*
+	 * Nothing there: no need to bother Xen.  Its generation stays as it is,
+	 * which is fine: a resolve that is under way fails the sequence check,
+	 * made under the same lock, and never gets as far as showing Xen a
+	 * generation.  Xen's number is for revokes this lock does not cover.
+	 */
+	c0 = find_next_bit(l->chunks, c1 + 1, c0);
+	if (c0 > c1)
+		return false;
+	c1 = find_last_bit(l->chunks, c1 + 1);
+	first = max(first, lend_chunk_start(l, c0));
+	last = min(last, lend_chunk_start(l, c1 + 1) - 1);
+
+	rc = lend_xen_revoke(l, first, last - first + 1);
+	/* With its domain, or all of it just now by lend_lease_kill(). */
+	if (lend_is_gone(rc))
+		WRITE_ONCE(l->gone, true);
+	else if (rc && !lend_not_revoked(l, rc))
+		return true;
+
+	if (first > lend_chunk_start(l, c0))
+		c0++;
+	if (last < lend_chunk_start(l, c1 + 1) - 1)
+		c1--;
+	/* c1 may have become c0 - 1, and that -1. */
+	if (c1 + 1 > c0)
+		bitmap_clear(l->chunks, c0, c1 - c0 + 1);
+	lend_zero_drop(l, first, last);
+	return true;
+}
+
+/*
+ * May what was looked up when the notifier's sequence was @seq be installed?
+ * 0; -EAGAIN: no, something has been taken away since; -ENOENT: the lease has
+ * ended; -ESRCH: Xen does not have it any more.
+ */
+int lend_may_install(struct lend_lease *l, unsigned long seq)
+{
+	lockdep_assert_held(&l->lock);
+
+	if (l->dead)
+		return -ENOENT;
+	if (l->gone)
+		return -ESRCH;
+	return mmu_interval_read_retry(&l->mni, seq) ? -EAGAIN : 0;
+}
+
+/*
+ * The notifier.  Runs with any of mmap_lock, i_mmap_rwsem, anon_vma and folio
+ * locks held, inside reclaim, in the OOM reaper, in the exit of the process.
+ * When it returns true the memory may be reused at once.
+ */
+static bool lend_invalidate(struct mmu_interval_notifier *mni,
+			    const struct mmu_notifier_range *range,
+			    unsigned long seq)
+{
+	struct lend_lease *l = container_of(mni, struct lend_lease, mni);
+	bool blockable = mmu_notifier_range_blockable(range);
+	unsigned long first, last, at, end;
+	bool installed = false;
+
+	first = max(range->start, l->addr);
+	last = min(range->end - 1, lend_va(l, l->nr) - 1);
+	if (WARN_ON_ONCE(first > last))
+		return true;
+	first = (first - l->addr) >> PAGE_SHIFT;
+	last = (last - l->addr) >> PAGE_SHIFT;
+
+	/*
+	 * Whoever has the lock is on its way out of a hypercall or a few.
+	 * Still, the OOM reaper may not sleep: it tries again later.
+	 */
+	if (blockable) {
+		mutex_lock(&l->lock);
+	} else if (!mutex_trylock(&l->lock)) {
+		atomic64_inc(&l->refused);
+		return false;
+	}
+	/*
+	 * Before the pages go: a resolve that has read page tables before now
+	 * must see this in lend_commit() once it gets the lock.
+	 */
+	mmu_interval_set_seq(mni, seq);
+	for (at = first; at <= last; at = end + 1) {
+		if (at != first && blockable) {
+			/*
+			 * Other notifiers have not got to wait for all of it.
+			 * What resolves do meanwhile fails the same check.
+			 */
+			mutex_unlock(&l->lock);
+			cond_resched();
+			mutex_lock(&l->lock);
+		}
+		end = min(last, at + LEND_REVOKE_PAGES - 1);
+		installed |= lend_revoke(l, at, end);
+	}
+	mutex_unlock(&l->lock);
+
+	atomic64_inc(&l->revokes);
+	if (!installed)
+		atomic64_inc(&l->skipped);
+	trace_xen_lend_revoke(l, range->event, blockable, first,
+			      last - first + 1, installed);
+	return true;
+}
+
+const struct mmu_interval_notifier_ops lend_mni_ops = {
+	.invalidate = lend_invalidate,
+};
