@@ -27,16 +27,6 @@
 static volatile unsigned char *bar;
 static size_t size;
 
-static unsigned long number(const char *text)
-{
-    char *end;
-    unsigned long value = strtoul(text, &end, 0);
-
-    if (*end || end == text)
-        errx(2, "'%s' is no number", text);
-    return value;
-}
-
 static uint64_t now_ns(void)
 {
     struct timespec t;

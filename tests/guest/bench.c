@@ -27,16 +27,6 @@
 static volatile unsigned char *bar;
 static size_t size;
 
-static unsigned long number(const char *text)
-{
-    char *end;
-    unsigned long value = strtoul(text, &end, 0);
-
-    if (*end || end == text)
-        errx(2, "'%s' is no number", text);
-    return value;
-}
-
 struct touch {
     size_t first, pages, count;
     enum { ORDER, BACK, STRIDED, RANDOM } how;

@@ -16,6 +16,17 @@
 
 #define PCI "/sys/bus/pci/devices"
 
+/* One of the command line's. */
+static inline unsigned long number(const char *text)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 0);
+
+    if (*end || end == text)
+        errx(2, "'%s' is no number", text);
+    return value;
+}
+
 static void sysfs(const char *device, const char *name, char *text, int size)
 {
     char path[300];
