@@ -58,11 +58,13 @@ cmd_build() {
     if [ $# -gt 1 ]; then shift; for part; do build_part "$part"; done; else build_all; fi
 }
 
-# run_dir NAME: a new directory for a run's logs; the five newest are kept
+# run_dir NAME: a new directory for a run's logs; the five newest are kept, and those of runs that may still go on
 run_dir() {
     mkdir -p "$LEND_CACHE/runs"
     # shellcheck disable=SC2012
-    ls -1dt "$LEND_CACHE"/runs/*-"$1"-* 2>/dev/null | tail -n +5 | while read -r old; do rm -rf "$old"; done
+    ls -1dt "$LEND_CACHE"/runs/*-"$1"-* 2>/dev/null | tail -n +5 | while read -r old; do
+        [ -n "$(find "$old" -maxdepth 1 -mmin -30 -print -quit)" ] || rm -rf "$old"
+    done
     mktemp -d "$LEND_CACHE/runs/$(date +%Y%m%d-%H%M%S)-$1-XXXX"
 }
 
