@@ -2,10 +2,12 @@
 """Every way in which Linux takes a page away or changes it, with the guest's view compared to the lender's after each, on every
 kind of memory it applies to. QEMU has no part in it: lend_serve is the VMM, the guest uses the frames through /dev/mem."""
 
+import contextlib
+import itertools
 import os
 import time
 
-from lendlab import Skip, backing, cases, limit, note, pvh, run, wait_for
+from lendlab import Skip, backing, cases, limit, note, punch, pvh, run, wait_for
 from lendvmm import Bench, no_kernel_complaints, swap, vmstat
 
 PAGES = 64
@@ -306,6 +308,59 @@ def test_on_pvh(wanted):
     with swap(), Bench() as bench:
         for name in wanted:
             bench.case(name, ON_PVH[name])
+
+
+# ---- a change elsewhere in the lease -----------------------------------------------
+
+HALF = 256
+
+
+@contextlib.contextmanager
+def holes_elsewhere(path):
+    """A process of dom0 that punches holes into the second half of the file, page after page, as fast as it can."""
+    pid = os.fork()
+    if not pid:
+        try:
+            for i in itertools.count():
+                punch(path, (HALF + i % HALF) * 4096, 4096)
+        finally:
+            os._exit(1)
+    try:
+        yield
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+
+
+def elsewhere(bench, around):
+    """The guest reads the first half for the first time, page after page, and each has to come from the disk. Changes in the second
+    half are no reason to start again."""
+    path = backing("elsewhere.bin", 2 * HALF * 4096)
+    bench.server.do(f"lease file={path} {2 * HALF} {around}")
+    bench.server.do(f"random 0 {2 * HALF}")
+    knob("/proc/sys/vm/drop_caches", 3)
+    before = bench.server.stats()
+    with holes_elsewhere(path):
+        seen = bench.read(0, HALF)
+    after = bench.server.stats()
+    told = {name: after[name] - before[name] for name in ("faults", "revokes", "retries", "installs")}
+    note("{faults} faults, {revokes} notifier calls meanwhile, {retries} resolves started again".format(**told))
+    assert seen == bench.server.words(0, HALF), "the guest sees what the lender sees"
+    assert told["faults"] >= HALF // 2 and told["revokes"] >= told["faults"], told
+    assert told["retries"] <= told["faults"] // 50, told
+    bench.server.do("unlease")
+
+
+# in the same window of fault-around, and outside of it
+ELSEWHERE = {"neighbours": 2 << 20, "other_pages": 4096}
+
+
+@limit(300)
+@cases(*ELSEWHERE)
+def test_elsewhere(wanted):
+    with Bench() as bench:
+        for name in wanted:
+            bench.case(name, elsewhere, ELSEWHERE[name])
 
 
 # ---- processes that come and go ----------------------------------------------------

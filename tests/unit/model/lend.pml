@@ -11,10 +11,11 @@
  *     V4  slot RESP_READY -> NONE: run the instruction again
  *   resolve (lender; a thread per fault)
  *     F0  ioreq loop takes the request: READY -> INPROCESS
- *     F1  read Xen's generation, then the notifier's sequence (which waits for
- *         an invalidation in progress), in this order
+ *     F1  join: from now on N2 tells of changes.  If the page may be changing
+ *         already, wait for the end of that first
  *     F2  fault the backing page in; no lock held, may sleep for ever
- *     F3  take the lease lock; sequence changed: unlock, back to F1
+ *     F3  take the lease lock; told of the page: unlock, back to F1; of its
+ *         neighbour: leave that out.  Read Xen's generation
  *     F4  install hypercall, I1 to I4; lease unlock; EAGAIN: back to F1
  *     F5  answer: INPROCESS -> RESP_READY; retry, or failed if the page cannot
  *         be had (F1, F2: the lender's mm is gone, the backing has a hole)
@@ -26,17 +27,20 @@
  *         page table, I3 first does R2 for another page's, without R1
  *   zeros (ZERO: policy "zero", for reads), in place of F3
  *     Z1  note the page, no lock held
- *     Z2  take the lease lock; sequence changed, note gone, or a real page
+ *     Z2  take the lease lock; told of the page, note gone, or a real page
  *         installed since F1: unlock, back to F1; else F4 with the zero page
  *     Z3  delayed work, a second later: lease lock, R1 to R4 for what is noted
  *   notifier (Linux in the lender)
- *     N1  MM is going to move, free or write back pages; takes the lease lock
- *     N2  advance the sequence
+ *     N0  MM is going to move, free or write back pages.  All that is under way
+ *         at the same time has one number, and what comes after it another
+ *     N1  take the lease lock
+ *     N2  another number than the last: what was noted as changing is over.
+ *         Note the range as changing, and tell those who have joined
  *     N3  revoke hypercall, R1 to R4 for each chunk; not if nothing of the
  *         range was installed
  *     N4  remember the generation, lease unlock, return
  *     N5  MM changes the PTE, reuses the frame
- *     N6  MM ends the invalidation: F1 no longer waits for it
+ *     N6  MM ends the invalidation, F1 no longer waits for it
  *   revoke (Xen), a chunk at a time, all under the p2m lock
  *     R1  advance the generation
  *     R2  make entries absent; a superpage as a whole
@@ -78,7 +82,8 @@
  *          and none of either once the lease is over.
  *
  * Bounds: two vCPUs with a resolver each; two pages, which become a superpage
- * if their frames are 1 and 2; NF frames; NREV notifier calls besides D2.
+ * if their frames are 1 and 2; NF frames; NREV notifier calls besides D2, with
+ * TWO_MM so many twice, at the same time.
  * RIGHTS: reading and writing told apart, write-back, but one page; and so with
  * ZERO.  REUSE: one more guest, one more page frame for it.  Nothing else is: vCPUs touch, fault, and get retried without limit.
  */
@@ -99,11 +104,11 @@
 #endif
 
 /*
- * Two walls keep a late install out: the lender's lock and sequence, and Xen's
- * generation.  Each has to do without the other.
+ * Two walls keep a late install out: the lender's lock and what N2 tells, and
+ * Xen's generation.  Each has to do without the other.
  */
-#ifdef MUTANT_NO_SEQUENCE		/* F3 checks nothing, I2 neither */
-#define NO_SEQUENCE
+#ifdef MUTANT_NO_CHECK			/* F3 checks nothing, I2 neither */
+#define NO_CHECK
 #define NO_GENERATION
 #endif
 #ifdef MUTANT_NO_GENERATION		/* no lock, and I2 checks nothing */
@@ -118,7 +123,7 @@
 #endif
 #ifdef VARIANT_LOCKLESS			/* Xen on its own */
 #define NO_LOCK
-#define NO_SEQUENCE
+#define NO_CHECK
 #endif
 #ifdef VARIANT_NO_GENERATION		/* the lender on its own */
 #define NO_GENERATION
@@ -152,7 +157,12 @@ byte newtlb;			/* of the new guest's vCPU */
 /* Linux in the lender */
 byte pte[2];			/* frame of backing page, 0: not present */
 bit  pw[2];			/* writable and dirty */
-byte seq, inval;		/* the sequence; invalidations after N2 */
+byte going;			/* between N0 and N6; all with one number */
+bit  newest;			/* N2 has seen that number, or it has been seen last */
+byte changing;			/* pages of the calls with the number seen last, as bits */
+byte waits[2];			/* for the number seen last; 2: another was seen since */
+bit  joined[2];			/* resolver v is between F1 and its install */
+byte told[2];			/* what N2 has told it, as bits */
 byte lgen;			/* generation as the lender knows it */
 bit  tally[2];			/* pages that may be installed */
 bit  lease_lock;
@@ -314,15 +324,38 @@ end_wait:
 #define AGAIN	end_f0
 #endif
 
-#define FORGET	FORGET1; mygen = 0; myseq = 0
+#define FORGET	FORGET1; mygen = 0; joined[v] = 0; told[v] = 0
 #define FORGET1	e = 0; e2 = 0
+
+/* The pages that resolver v was asked for, and may bring along. */
+#define TARGET		(1 << rpage[v])
+#define NEIGHBOUR	(2 >> rpage[v])
+
+#ifndef MUTANT_CHANGING_IGNORED
+#define MAY_CHANGE	(changing & TARGET)
+#define TOLD	changing
+#else
+#define MAY_CHANGE	false
+#define TOLD	0
+#endif
+#ifndef MUTANT_JOIN_LATE
+#define JOIN	joined[v] = 1; told[v] = TOLD
+#else
+#define JOIN	skip
+#endif
+
+#ifndef MUTANT_ELSEWHERE_AGAIN
+#define RACED	(told[v] & TARGET)
+#else
+#define RACED	told[v]
+#endif
 
 #define FLUSH(v)	tlb[(v) * 2] = 0; tlb[(v) * 2 + 1] = 0
 
 proctype resolver(bit v)
 {
 	byte e, e2;		/* to install; e2 if it is to be a superpage */
-	byte mygen, myseq;	/* read by F1 */
+	byte mygen;		/* read by F3; without a lock by F1 */
 	byte z;			/* frame whose reference I4 is to drop */
 	bit fail;		/* answer: failed */
 
@@ -333,16 +366,32 @@ f1:		hit[v] = 0;
 #ifdef ZERO
 		real[v] = 0;
 #endif
-#ifndef MUTANT_GENERATION_LATE
-		mygen = lgen					/* F1 */
+#if (defined(NO_LOCK) && !defined(MUTANT_GENERATION_LATE)) || defined(MUTANT_GENERATION_EARLY)
+		mygen = lgen
 #endif
 	};
 end_f1:	atomic {
-		GOES_ON && inval == 0 ->
+		GOES_ON ->
 		if
 		:: gone || dead -> goto f5			/* ENOENT */
-		:: !gone && !dead && mm_gone -> myseq = seq; CANNOT	/* ESRCH */
-		:: !gone && !dead && !mm_gone -> myseq = seq
+		:: !gone && !dead && MAY_CHANGE -> waits[v] = 1
+		:: !gone && !dead && !MAY_CHANGE -> JOIN;	/* F1 */
+			if :: mm_gone -> CANNOT :: else -> goto end_f2 fi	/* ESRCH */
+		fi
+	};
+end_f1w: atomic {						/* F1 */
+		/* mmu_interval_read_begin() returns. */
+		GOES_ON && !(going && newest && waits[v] == 1) ->
+#ifndef MUTANT_OVER_UNCHECKED
+		changing = (waits[v] == 1 -> 0 : changing);
+#else
+		changing = 0;
+#endif
+		waits[v] = 0;
+		if
+		:: MAY_CHANGE -> goto end_f1
+		:: else -> JOIN;
+			if :: mm_gone -> CANNOT :: else fi
 		fi
 	};
 #ifdef MUTANT_GENERATION_LATE
@@ -369,7 +418,8 @@ end_f2:	atomic {						/* F2 */
 		e = pte[rpage[v]] * 2 + pw[rpage[v]];
 		/* The neighbour comes along if both make a superpage. */
 		if
-		:: pte[0] == 1 && pte[1] == 2 && pw[0] && pw[1] ->
+		:: pte[0] == 1 && pte[1] == 2 && pw[0] && pw[1] &&
+		   !(told[v] & NEIGHBOUR) ->
 			e2 = pte[1 - rpage[v]] * 2 + 1
 		:: else
 		fi
@@ -377,16 +427,27 @@ end_f2:	atomic {						/* F2 */
 #ifdef MUTANT_ANSWER_BEFORE_INSTALL
 	atomic { ANSWER };
 #endif
+#ifdef MUTANT_JOIN_LATE
+end_late: atomic { GOES_ON -> joined[v] = 1; told[v] = TOLD };
+#endif
 end_f3:	LEASE_LOCK(GOES_ON,					/* F3 */
 		if
 #ifndef NO_LOCK
 		:: dead -> FORGET; LEASE_UNLOCK; goto f5	/* ENOENT */
 #endif
-#ifndef NO_SEQUENCE
-		:: !dead && seq != myseq -> FORGET; LEASE_UNLOCK; goto AGAIN
+#ifndef NO_CHECK
+		:: !dead && RACED -> assert(told[v] & TARGET);
+			FORGET; LEASE_UNLOCK; goto AGAIN
 #endif
 		:: else
 		fi;
+#if !defined(NO_CHECK) && !defined(MUTANT_TARGET_ONLY)
+		e2 = (told[v] & NEIGHBOUR -> 0 : e2);
+#endif
+		joined[v] = 0; told[v] = 0;	/* nobody tells without the lock */
+#if !defined(NO_LOCK) && !defined(MUTANT_GENERATION_EARLY)
+		mygen = lgen;
+#endif
 		tally[rpage[v]] = 1;
 		tally[1 - rpage[v]] = tally[1 - rpage[v]] | (e2 != 0)
 	);
@@ -403,12 +464,17 @@ i1:	atomic {						/* I1 */
 #ifndef MUTANT_INSTALL_AFTER_DESTROY
 		:: !STRANGER && gone -> PUT; LEASE_UNLOCK; FORGET; goto f5	/* ENOENT, ESRCH */
 #endif
-#ifndef NO_GENERATION
+#if !defined(NO_GENERATION) && (defined(NO_LOCK) || defined(MUTANT_GENERATION_NOT_LEARNT))
 		:: !STRANGER && !gone && gen != mygen ->	/* EAGAIN */
 			PUT; LEASE_UNLOCK; FORGET; goto AGAIN
 #endif
 		:: else
 		fi;
+#if !defined(NO_GENERATION) && !defined(NO_LOCK) && !defined(MUTANT_GENERATION_NOT_LEARNT) && \
+    !defined(MUTANT_INSTALL_AFTER_DESTROY)
+		/* Not for a revoke elsewhere, nor for any other of this lender's. */
+		assert(gen == mygen);
+#endif
 		/*
 		 * I3.  A resolve finds no other frame but, with ZERO, that of
 		 * zeros.  Rights only grow here, it takes a revoke to lose them.
@@ -479,11 +545,12 @@ end_z1:	atomic { GOES_ON -> FORGET1; noted = 1 };		/* Z1 */
 end_z2:	LEASE_LOCK(GOES_ON,					/* Z2 */
 		if
 		:: dead -> FORGET; LEASE_UNLOCK; goto f5	/* ENOENT */
-		:: !dead && (seq != myseq || !noted || OVERTAKEN) ->
+		:: !dead && (RACED || !noted || OVERTAKEN) ->
 			FORGET; LEASE_UNLOCK; goto AGAIN
 		:: else
 		fi;
 		tally[0] = 1;
+		mygen = lgen;
 #ifndef MUTANT_ZERO_STAYS
 		due = 1;
 #endif
@@ -611,10 +678,39 @@ end_f5:	atomic {						/* F5 */
 #define SKIPS(r)	EMPTY(r)
 #endif
 
+#define BEGIN	newest = newest && going; going++
+#define END	going--
+
+#define SEEN(v)		waits[v] = (waits[v] && !newest -> 2 : waits[v])
+
+/* With TWO_MM both can begin before either has the lock. */
+#ifdef TWO_MM
+#define BEGIN1	BEGIN
+#define BEGIN2	skip
+#else
+#define BEGIN1	skip
+#define BEGIN2	BEGIN
+#endif
+
+#ifndef MUTANT_NUMBER_IGNORED
+#define UNDER_WAY	(newest -> changing : 0)
+#else
+#define UNDER_WAY	0
+#endif
+
+#ifndef MUTANT_NOT_TOLD
+#define TELL(v, r)	told[v] = told[v] | (joined[v] -> r : 0)
+#else
+#define TELL(v, r)	skip
+#endif
+
 /* N1 to N4 for the pages in r */
 #define NOTIFY(r)							\
 	LEASE_LOCK(true,				/* N1 */	\
-		seq++; inval++;				/* N2 */	\
+		BEGIN2;							\
+		changing = UNDER_WAY | r;		/* N2 */	\
+		SEEN(0); SEEN(1); newest = 1;				\
+		TELL(0, r); TELL(1, r);					\
 		m = (SKIPS(r) -> 0 : r)					\
 	);								\
 	ZAP(R1);					/* N3 */	\
@@ -654,9 +750,9 @@ end_mm:	do
 #endif
 		};
 		if
-		:: atomic { notifier -> mm_busy = 1 };
+		:: atomic { notifier -> mm_busy = 1; BEGIN1 };	/* N0 */
 			NOTIFY(r)
-		:: atomic { !notifier -> inval++;
+		:: atomic { !notifier -> BEGIN;
 			taken[0] = taken[0] + (r & 1);
 			taken[1] = taken[1] + (r >> 1) }
 		fi;
@@ -673,7 +769,7 @@ end_mm:	do
 			taken[0] = taken[0] - (r & 1);
 			taken[1] = taken[1] - (r >> 1)
 		};
-		atomic { inval--; mm_busy = 0; r = 0; clean = 0 } /* N6 */
+		atomic { END; mm_busy = 0; r = 0; clean = 0 } /* N6 */
 	od
 }
 
@@ -723,12 +819,12 @@ proctype end_of_lease()
 
 end_alive:
 	if
-	:: atomic { !quiet -> mm_gone = 1 };			/* D1, D2 */
+	:: atomic { !quiet -> mm_gone = 1; BEGIN1 };		/* D1, D2 */
 #ifndef MUTANT_DEATH_WITHOUT_REVOKE
 		NOTIFY(ALL);
 		atomic {
-			inval--;
 			taken[0]--; taken[1] = taken[1] - (ALL >> 1);
+			END;
 #else
 		atomic {
 #endif
@@ -807,6 +903,9 @@ init {
 		run vcpu(1); run resolver(1);
 #endif
 		run mm();
+#ifdef TWO_MM
+		run mm();
+#endif
 #ifndef WITHOUT_D
 		run end_of_lease();
 #endif

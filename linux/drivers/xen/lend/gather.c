@@ -5,7 +5,7 @@
  * The way of KVM's hva_to_pfn().  Page references taken here live until the
  * install is done or given up (lend_batch_put()); they keep a page from being
  * freed in between and mean nothing more: what makes a frame valid is the
- * sequence check in resolve.c.  Nothing is faulted in while there is one: that may
+ * check in lend_may_install().  Nothing is faulted in while there is one: that may
  * take for ever, and migration, truncation of DAX and hot-unplug would wait.
  *
  * Write permission is given only where Linux has a writable PTE.  Where it has
@@ -85,18 +85,18 @@ static bool lend_is_taken(const struct lend_batch *b, unsigned int i)
 }
 
 /*
- * Mark the pages dirty that the borrower may write to from now on: no dirty bit
- * of a PTE will tell.  Called under the lease's lock after the sequence check:
- * the PTE is still writable, and whoever wants to clean or truncate the page is
- * waiting for us in the notifier, so this is like folio_mark_dirty() under the
- * PTE lock, and as there it does not sleep.
+ * Mark the pages dirty that the borrower may write to from now on, among entries
+ * @lo to @hi: no dirty bit of a PTE will tell.  Called under the lease's lock after
+ * lend_may_install(): the PTE is still writable, and whoever wants to clean or
+ * truncate the page is waiting for us in the notifier, so this is like
+ * folio_mark_dirty() under the PTE lock, and as there it does not sleep.
  */
-void lend_batch_dirty(struct lend_batch *b)
+void lend_batch_dirty(struct lend_batch *b, unsigned int lo, unsigned int hi)
 {
 	struct folio *folio, *prev = NULL;
 	unsigned int i;
 
-	for (i = 0; i < b->nr; i++) {
+	for (i = lo; i <= hi; i++) {
 		if (!b->page[i] || !(b->frame[i] & XEN_HVM_LEND_frame_write) ||
 		    b->frame[i] == XEN_HVM_LEND_frame_skip)
 			continue;

@@ -95,6 +95,7 @@ static struct lend_lease *lend_lease_alloc(struct lend_file *f,
 	kref_init(&l->ref);
 	mutex_init(&l->lock);
 	xa_init(&l->zero);
+	lend_race_init(l);
 	INIT_DELAYED_WORK(&l->zero_work, lend_zero_work);
 	l->mm = current->mm;
 	mmgrab(l->mm);

@@ -16,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <xen/lend.h>
@@ -31,6 +32,14 @@
 
 /* Longest lease in pages, as in the hypervisor. */
 #define LEND_MAX_PAGES		(1ULL << 28)
+
+/* So many ranges are told apart that change at the same time. */
+#define LEND_CHANGES		8
+
+/* Pages of a lease. */
+struct lend_range {
+	unsigned long first, last;
+};
 
 /**
  * struct lend_file - an open /dev/xen/lend
@@ -88,6 +97,11 @@ struct lend_file {
  * @chunks:	one bit per 2 MiB of guest frames; clear: nothing is installed
  * @zero:	pages that read as zeros because the real one is not there (erased
  *		under @lock, stored outside of it)
+ * @race_lock:	taken last, for a moment; protects what follows, see race.c
+ * @batches:	of resolves under way, each of which is told of changes to its pages
+ * @changing:	what Linux may be changing: the ranges of all notifier calls with
+ *		the sequence number that @mni has
+ * @nr_changing:	how many of them
  * @resolves:	calls, likewise the counters that follow
  * @retries:	resolves that raced with a revoke
  * @installs:	pages
@@ -127,6 +141,11 @@ struct lend_lease {
 	u64 generation;
 	unsigned long *chunks;
 	struct xarray zero;
+
+	spinlock_t race_lock;
+	struct list_head batches;
+	struct lend_range changing[LEND_CHANGES];
+	unsigned int nr_changing;
 
 	atomic64_t resolves;
 	atomic64_t retries;
@@ -176,8 +195,12 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @absent:	pages that could not be faulted in ahead
  * @pfnmap:	the last page faulted came from a PFN map
  * @write:	the borrower wants to write
- * @seq:	the notifier's sequence before the look-up
- * @commits:	lend_lease.commits before it
+ * @node:	in lend_lease.batches while page tables are read and until the
+ *		install; with race_lock, likewise what follows
+ * @lo:		first entry that may be installed, for those below have changed
+ * @hi:		the entry after the last one
+ * @raced:	the target has changed; without one: anything
+ * @commits:	lend_lease.commits before the look-up
  * @frame:	for Xen: XEN_HVM_LEND_frame_skip, or a number and the write bit
  * @page:	page to put after the install, NULL for a PFN without one
  */
@@ -188,7 +211,10 @@ struct lend_batch {
 	unsigned int absent;
 	bool pfnmap;
 	bool write;
-	unsigned long seq;
+	struct list_head node;
+	unsigned int lo;
+	unsigned int hi;
+	bool raced;
 	unsigned long commits;
 	u64 frame[LEND_CHUNK];
 	struct page *page[LEND_CHUNK];
@@ -226,7 +252,14 @@ bool lend_revoke(struct lend_lease *l, unsigned long first,
 		 unsigned long last);
 void lend_zero_drop(struct lend_lease *l, unsigned long first,
 		    unsigned long last);
-int lend_may_install(struct lend_lease *l, unsigned long seq);
+int lend_may_install(struct lend_lease *l, const struct lend_batch *b);
+
+/* race.c */
+void lend_race_init(struct lend_lease *l);
+int lend_race_begin(struct lend_lease *l, struct lend_batch *b);
+void lend_race_end(struct lend_lease *l, struct lend_batch *b);
+void lend_race_mark(struct lend_lease *l, unsigned long seq,
+		    unsigned long first, unsigned long last);
 
 /* map.c */
 int lend_map(struct lend_lease *l, int fd);
@@ -238,7 +271,7 @@ int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg);
 /* gather.c */
 void lend_batch_reset(struct lend_batch *b, bool write);
 void lend_batch_put(struct lend_batch *b);
-void lend_batch_dirty(struct lend_batch *b);
+void lend_batch_dirty(struct lend_batch *b, unsigned int lo, unsigned int hi);
 int lend_gather(struct lend_lease *l, struct lend_batch *b, bool around);
 int lend_populate(struct lend_lease *l, struct lend_batch *b, u32 *err);
 int lend_gather_all(struct lend_lease *l, struct lend_batch *b);

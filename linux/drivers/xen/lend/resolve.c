@@ -3,10 +3,10 @@
  * Memory lending: XEN_LEND_IOC_RESOLVE.
  *
  *	resolve					notifier
- *	seq = mmu_interval_read_begin()
+ *	lend_race_begin()
  *	fault in, read page tables (sleeps)
  *	lock					lock
- *	if mmu_interval_read_retry(): again	  mmu_interval_set_seq()
+ *	if not lend_may_install(): again	  lend_race_mark()
  *	install					  revoke
  *	unlock					unlock
  *						memory is reused
@@ -98,15 +98,15 @@ static int lend_install(struct lend_lease *l, struct lend_batch *b,
 	unsigned int lo, hi, done;
 	int rc;
 
-	for (lo = 0; lo < b->nr; lo++)
+	for (lo = b->lo; lo < b->hi; lo++)
 		if (b->frame[lo] != XEN_HVM_LEND_frame_skip)
 			break;
-	if (lo == b->nr)
+	if (lo == b->hi)
 		return 0;
-	for (hi = b->nr - 1; b->frame[hi] == XEN_HVM_LEND_frame_skip; hi--)
+	for (hi = b->hi - 1; b->frame[hi] == XEN_HVM_LEND_frame_skip; hi--)
 		;
 
-	lend_batch_dirty(b);
+	lend_batch_dirty(b, lo, hi);
 	if (b->target == LEND_NO_TARGET)
 		return lend_install_each(l, b, lo, hi, out);
 	rc = lend_install_range(l, b, lo, hi, &done, out);
@@ -129,7 +129,7 @@ static int lend_commit(struct lend_lease *l, struct lend_batch *b,
 	int rc;
 
 	mutex_lock(&l->lock);
-	rc = lend_may_install(l, b->seq);
+	rc = lend_may_install(l, b);
 	if (!rc)
 		rc = lend_install(l, b, out);
 	if (out->installed != before)
@@ -175,7 +175,7 @@ static void lend_pause(unsigned int tries)
 static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 			      bool write, struct lend_outcome *out)
 {
-	bool wanted = b->target != LEND_NO_TARGET, alive;
+	bool wanted = b->target != LEND_NO_TARGET, alive, joined;
 	unsigned int tries = 0;
 	int rc;
 
@@ -196,21 +196,23 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 		out->err = 0;
 		rc = 0;
 		alive = mmget_not_zero(l->mm);
-		/* Takes time: before the sequence, which goes by what follows. */
+		/* Takes time: before lend_race_begin(), for what follows counts. */
 		if (alive && !wanted)
 			rc = lend_populate(l, b, &out->err);
-		b->seq = mmu_interval_read_begin(&l->mni);
+		joined = !lend_race_begin(l, b);
 		/* Pairs with the release in lend_commit(). */
 		b->commits = smp_load_acquire(&l->commits);
 		/* The lender's address space is gone, and the backing with it. */
-		if (!alive)
+		if (!joined)
+			rc = rc ?: -EAGAIN;
+		else if (!alive)
 			out->err = ESRCH;
 		else if (wanted)
 			rc = lend_gather(l, b, tries <= LEND_PATIENCE);
 		else if (!rc)
 			rc = lend_gather_all(l, b);
 		/* What is not there for long is not there. */
-		if (rc == -EAGAIN && !wanted && tries > LEND_PATIENCE)
+		if (rc == -EAGAIN && joined && !wanted && tries > LEND_PATIENCE)
 			rc = 0;
 
 		if (lend_is_failure(rc, wanted)) {
@@ -226,6 +228,8 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 			out->zeroed = !rc;
 			out->installed += !rc;
 		}
+		if (joined)
+			lend_race_end(l, b);
 		lend_batch_put(b);
 		/*
 		 * May be the last one and tear the mm down, notifier included:

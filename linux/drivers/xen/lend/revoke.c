@@ -75,9 +75,12 @@ bool lend_revoke(struct lend_lease *l, unsigned long first,
 
 	/*
 	 * Nothing there: no need to bother Xen.  Its generation stays as it is,
-	 * which is fine: a resolve that is under way fails the sequence check,
-	 * made under the same lock, and never gets as far as showing Xen a
-	 * generation.  Xen's number is for revokes this lock does not cover.
+	 * which is fine: a resolve of these pages that is under way has been told,
+	 * sees that under the same lock, and never gets as far as showing Xen a
+	 * generation.  One of other pages shows the newest, as @generation is
+	 * read and written under this lock: so Xen, which has one number for
+	 * the lease, refuses no install for a revoke elsewhere.  Its number is
+	 * for revokes this lock does not cover.
 	 */
 	c0 = find_next_bit(l->chunks, c1 + 1, c0);
 	if (c0 > c1)
@@ -105,11 +108,11 @@ bool lend_revoke(struct lend_lease *l, unsigned long first,
 }
 
 /*
- * May what was looked up when the notifier's sequence was @seq be installed?
- * 0; -EAGAIN: no, something has been taken away since; -ENOENT: the lease has
- * ended; -ESRCH: Xen does not have it any more.
+ * May what was looked up since lend_race_begin() be installed, from @b->lo up to
+ * @b->hi?  0; -EAGAIN: no, something has been taken away since; -ENOENT: the lease
+ * has ended; -ESRCH: Xen does not have it any more.
  */
-int lend_may_install(struct lend_lease *l, unsigned long seq)
+int lend_may_install(struct lend_lease *l, const struct lend_batch *b)
 {
 	lockdep_assert_held(&l->lock);
 
@@ -117,7 +120,8 @@ int lend_may_install(struct lend_lease *l, unsigned long seq)
 		return -ENOENT;
 	if (l->gone)
 		return -ESRCH;
-	return mmu_interval_read_retry(&l->mni, seq) ? -EAGAIN : 0;
+	/* The notifier, which sets this, has the lock as well. */
+	return b->raced ? -EAGAIN : 0;
 }
 
 /*
@@ -155,12 +159,13 @@ static bool lend_invalidate(struct mmu_interval_notifier *mni,
 	 * Before the pages go: a resolve that has read page tables before now
 	 * must see this in lend_commit() once it gets the lock.
 	 */
-	mmu_interval_set_seq(mni, seq);
+	lend_race_mark(l, seq, first, last);
 	for (at = first; at <= last; at = end + 1) {
 		if (at != first && blockable) {
 			/*
 			 * Other notifiers have not got to wait for all of it.
-			 * What resolves do meanwhile fails the same check.
+			 * Resolves of these pages fail the same check meanwhile,
+			 * or wait for us to return.
 			 */
 			mutex_unlock(&l->lock);
 			cond_resched();

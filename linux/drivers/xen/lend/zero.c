@@ -79,8 +79,8 @@ void lend_zero_cancel(struct lend_lease *l)
 /**
  * lend_zero_install - zeros where a page of the backing is not there
  * @l:		the lease
- * @b:		has the page as its target; its @seq and @commits are from before
- *		the attempt to have the real one
+ * @b:		has the page as its target; lend_race_begin() and its @commits are
+ *		from before the attempt to have the real one
  *
  * Return: 0; -EAGAIN to start again; -ENOENT, -ESRCH, -ENOMEM and Xen's errors.
  */
@@ -99,7 +99,7 @@ int lend_zero_install(struct lend_lease *l, const struct lend_batch *b)
 		return rc;
 
 	mutex_lock(&l->lock);
-	rc = lend_may_install(l, b->seq);
+	rc = lend_may_install(l, b);
 	/*
 	 * The note goes with a revoke, or with a zero that expires.  And a file
 	 * that has got longer meanwhile tells nobody, but may have its page
