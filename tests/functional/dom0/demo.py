@@ -80,7 +80,7 @@ def story():
             count(guest)
         scenario.healthy()
     note("")
-    note(f"leases {TOTAL['leases']}, faults {TOTAL['faults']}, pages installed {TOTAL['installs']} (neighbours again and again), "
+    note(f"leases {TOTAL['leases']}, faults {TOTAL['faults']}, pages installed {TOTAL['installs']}, "
          f"revocations {TOTAL['revokes']}, pages revoked {TOTAL['revoked']}; stale reads 0, lost writes 0")
 
 

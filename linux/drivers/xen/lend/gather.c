@@ -48,6 +48,7 @@ void lend_batch_reset(struct lend_batch *b, bool write)
 
 	b->write = write;
 	b->pfnmap = false;
+	b->absent_only = false;
 	for (i = 0; i < b->nr; i++) {
 		b->frame[i] = XEN_HVM_LEND_frame_skip;
 		b->page[i] = NULL;
@@ -252,8 +253,18 @@ static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 	return b->frame[i] == XEN_HVM_LEND_frame_skip ? -EFAULT : 0;
 }
 
+/* Is there anything to be done about entry @i? */
+static bool lend_is_open(struct lend_lease *l, const struct lend_batch *b,
+			 unsigned int i)
+{
+	return b->frame[i] == XEN_HVM_LEND_frame_skip &&
+	       !(b->absent_only &&
+		 lend_is_installed(l, b->first + i, b->write));
+}
+
 /*
- * Take what is present of entries @i to @end; returns how many there were.
+ * Take what is present of entries @i to @end; returns how many there were, those
+ * included that are installed already.
  * Without mmap_lock (@locked) there is no telling what are PFN maps, and none of
  * these is taken.
  */
@@ -267,7 +278,7 @@ static unsigned int lend_gather_block(struct lend_lease *l,
 
 	for (; i < end; i += n) {
 		n = 1;
-		if (b->frame[i] != XEN_HVM_LEND_frame_skip) {
+		if (!lend_is_open(l, b, i)) {
 			found++;
 			continue;
 		}
@@ -290,7 +301,7 @@ static unsigned int lend_gather_block(struct lend_lease *l,
 			stop += i;
 		}
 		for (n = 1; i + n < stop; n++)
-			if (b->frame[i + n] != XEN_HVM_LEND_frame_skip)
+			if (!lend_is_open(l, b, i + n))
 				break;
 		if (!lend_readonly(l)) {
 			got = lend_present(l, b, i, n, true, own);
@@ -431,18 +442,28 @@ taken:
 
 /*
  * Neighbours of the target, outwards as far as there are any.  The whole 2 MiB
- * if the target is part of a huge page, else the lease's window.
+ * if the target is part of a huge page, else what is not installed of the lease's
+ * window.
  */
 static void lend_gather_around(struct lend_lease *l, struct lend_batch *b)
 {
 	unsigned int lo, hi, from, i, n;
 	u64 gfn = l->gfn + b->first;
 	struct page *page = b->page[b->target];
+	bool write = b->frame[b->target] & XEN_HVM_LEND_frame_write;
 	bool locked;
+
+	/* Another vCPU's fault may have brought it, and its neighbours. */
+	if (lend_is_installed(l, b->first + b->target, write) &&
+	    !lend_was_taken(l, b->first + b->target))
+		return;
 
 	n = l->around;
 	if (page && folio_order(page_folio(page)) >= LEND_CHUNK_SHIFT)
 		n = LEND_CHUNK;
+	else
+		/* Of device memory may come a large entry of any frames. */
+		b->absent_only = !!page;
 	if (n == 1)
 		return;
 

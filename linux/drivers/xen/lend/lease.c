@@ -55,7 +55,9 @@ static void lend_lease_free(struct kref *ref)
 	xa_destroy(&l->zero);
 	kfree(l->name);
 	mmdrop(l->mm);
+	lend_installed_free(l);
 	kvfree(l->chunks);
+	kvfree(l->super);
 	mutex_destroy(&l->lock);
 	kfree(l);
 }
@@ -88,7 +90,12 @@ static struct lend_lease *lend_lease_alloc(struct lend_file *f,
 	chunks = lend_chunk(l, l->nr - 1) + 1;
 	l->chunks = kvcalloc(BITS_TO_LONGS(chunks), sizeof(long),
 			     GFP_KERNEL_ACCOUNT);
-	if (!l->chunks) {
+	l->super = kvcalloc(BITS_TO_LONGS(chunks), sizeof(long),
+			    GFP_KERNEL_ACCOUNT);
+	if (lend_installed_init(l) || !l->chunks || !l->super) {
+		lend_installed_free(l);
+		kvfree(l->chunks);
+		kvfree(l->super);
 		kfree(l);
 		return NULL;
 	}
@@ -347,8 +354,8 @@ struct lend_lease *lend_lease_next(struct lend_file *f, unsigned long id)
 int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st)
 {
 	struct xen_hvm_lend_query q = {};
+	bool gone = lend_xen_query(l, &q);
 
-	lend_xen_query(l, &q);
 	*st = (struct xen_lend_stats){
 		.size = sizeof(*st),
 		.id = l->id,
@@ -359,7 +366,8 @@ int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st)
 		.faults = q.faults,
 		.resolves = atomic64_read(&l->resolves),
 		.retries = atomic64_read(&l->retries),
-		.installs = atomic64_read(&l->installs),
+		/* Ours does not count again what Xen had taken by itself. */
+		.installs = gone ? atomic64_read(&l->installs) : q.installs,
 		.revokes = atomic64_read(&l->revokes),
 		.revoked = q.revokes,
 		.flushes = q.flushes,

@@ -95,6 +95,10 @@ struct lend_file {
  *		zeros that were decided on before (smp_load_acquire)
  * @generation:	Xen's number for "no revoke since"
  * @chunks:	one bit per 2 MiB of guest frames; clear: nothing is installed
+ * @super:	likewise; set: by one entry of Xen's
+ * @installed:	a bit per page, a hint; likewise what follows, see installed.c
+ * @writable:	a bit per page; NULL if read-only
+ * @nr_installed:	bits set in @installed
  * @zero:	pages that read as zeros because the real one is not there (erased
  *		under @lock, stored outside of it)
  * @race_lock:	taken last, for a moment; protects what follows, see race.c
@@ -104,7 +108,7 @@ struct lend_file {
  * @nr_changing:	how many of them
  * @resolves:	calls, likewise the counters that follow
  * @retries:	resolves that raced with a revoke
- * @installs:	pages
+ * @installs:	pages that were not installed before
  * @revokes:	notifier calls that hit the lease
  * @skipped:	notifier calls that found nothing installed
  * @refused:	notifier calls that might not sleep and found @lock taken
@@ -140,6 +144,10 @@ struct lend_lease {
 	unsigned long commits;
 	u64 generation;
 	unsigned long *chunks;
+	unsigned long *super;
+	unsigned long *installed;
+	unsigned long *writable;
+	unsigned long nr_installed;
 	struct xarray zero;
 
 	spinlock_t race_lock;
@@ -194,6 +202,7 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @target:	the entry somebody waits for, or LEND_NO_TARGET
  * @absent:	pages that could not be faulted in ahead
  * @pfnmap:	the last page faulted came from a PFN map
+ * @absent_only:	look for what is not installed
  * @write:	the borrower wants to write
  * @node:	in lend_lease.batches while page tables are read and until the
  *		install; with race_lock, likewise what follows
@@ -210,6 +219,7 @@ struct lend_batch {
 	unsigned int target;
 	unsigned int absent;
 	bool pfnmap;
+	bool absent_only;
 	bool write;
 	struct list_head node;
 	unsigned int lo;
@@ -224,7 +234,7 @@ struct lend_batch {
 
 /**
  * struct lend_outcome - what a resolve has come to
- * @installed:	pages installed
+ * @installed:	pages installed that were not before
  * @err:	what is wrong with the backing (positive errno), or 0
  * @zeroed:	a zero page stands in
  */
@@ -253,6 +263,17 @@ bool lend_revoke(struct lend_lease *l, unsigned long first,
 void lend_zero_drop(struct lend_lease *l, unsigned long first,
 		    unsigned long last);
 int lend_may_install(struct lend_lease *l, const struct lend_batch *b);
+
+/* installed.c */
+int lend_installed_init(struct lend_lease *l);
+void lend_installed_free(struct lend_lease *l);
+bool lend_is_installed(struct lend_lease *l, unsigned long page, bool write);
+bool lend_is_super(const struct lend_lease *l, const struct lend_batch *b);
+u32 lend_note_install(struct lend_lease *l, unsigned long first,
+		      const u64 *frame, unsigned int nr);
+void lend_note_revoke(struct lend_lease *l, unsigned long first,
+		      unsigned long last);
+bool lend_was_taken(struct lend_lease *l, unsigned long page);
 
 /* race.c */
 void lend_race_init(struct lend_lease *l);

@@ -29,17 +29,6 @@
 /* After these, ever longer pauses between attempts, in 100 us. */
 #define LEND_PAUSES	20U
 
-/* Frames that were really given to Xen, among the first @done. */
-static u32 lend_count(const u64 *frame, unsigned int done)
-{
-	unsigned int i;
-	u32 n = 0;
-
-	for (i = 0; i < done; i++)
-		n += frame[i] != XEN_HVM_LEND_frame_skip;
-	return n;
-}
-
 /* Real pages have taken the place of zero pages. */
 static void lend_replaced(struct lend_lease *l, struct lend_batch *b,
 			  unsigned int lo, unsigned int done)
@@ -58,19 +47,25 @@ static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
 			      unsigned int lo, unsigned int hi,
 			      unsigned int *done, struct lend_outcome *out)
 {
-	unsigned long c = lend_chunk(l, b->first + lo);
+	unsigned long c0 = lend_chunk(l, b->first + lo), c;
 	int rc;
 
 	lockdep_assert_held(&l->lock);
 
 	/* Before Xen has it: from here on a revoke is needed. */
-	for (; c <= lend_chunk(l, b->first + hi); c++)
+	for (c = c0; c <= lend_chunk(l, b->first + hi); c++)
 		__set_bit(c, l->chunks);
 	rc = lend_xen_install(l, b->first + lo, hi - lo + 1, b->frame + lo,
 			      done);
 	trace_xen_lend_install(l, b->first + lo, hi - lo + 1, *done, rc);
 	lend_replaced(l, b, lo, *done);
-	out->installed += lend_count(b->frame + lo, *done);
+	if (*done == LEND_CHUNK && lend_is_super(l, b))
+		__set_bit(c0, l->super);
+	out->installed += lend_note_install(l, b->first + lo, b->frame + lo,
+					    *done);
+	if (*done)
+		/* Pairs with lend_resolve_batch(): who sees this finds the pages. */
+		smp_store_release(&l->commits, l->commits + 1);
 	return rc;
 }
 
@@ -92,12 +87,30 @@ static int lend_install_each(struct lend_lease *l, struct lend_batch *b,
 	return err;
 }
 
+/*
+ * Neighbours that others have installed since we looked.  Xen would find them
+ * there, which takes its time.
+ */
+static void lend_leave_installed(struct lend_lease *l, struct lend_batch *b)
+{
+	unsigned int i;
+
+	if (b->target == LEND_NO_TARGET || lend_is_super(l, b))
+		return;
+	for (i = b->lo; i < b->hi; i++)
+		if (i != b->target && b->frame[i] != XEN_HVM_LEND_frame_skip &&
+		    lend_is_installed(l, b->first + i,
+				      b->frame[i] & XEN_HVM_LEND_frame_write))
+			b->frame[i] = XEN_HVM_LEND_frame_skip;
+}
+
 static int lend_install(struct lend_lease *l, struct lend_batch *b,
 			struct lend_outcome *out)
 {
 	unsigned int lo, hi, done;
 	int rc;
 
+	lend_leave_installed(l, b);
 	for (lo = b->lo; lo < b->hi; lo++)
 		if (b->frame[lo] != XEN_HVM_LEND_frame_skip)
 			break;
@@ -125,16 +138,12 @@ static int lend_install(struct lend_lease *l, struct lend_batch *b,
 static int lend_commit(struct lend_lease *l, struct lend_batch *b,
 		       struct lend_outcome *out)
 {
-	u32 before = out->installed;
 	int rc;
 
 	mutex_lock(&l->lock);
 	rc = lend_may_install(l, b);
 	if (!rc)
 		rc = lend_install(l, b, out);
-	if (out->installed != before)
-		/* Pairs with lend_resolve_batch(): who sees this finds the pages. */
-		smp_store_release(&l->commits, l->commits + 1);
 	mutex_unlock(&l->lock);
 	return rc;
 }
@@ -200,7 +209,7 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 		if (alive && !wanted)
 			rc = lend_populate(l, b, &out->err);
 		joined = !lend_race_begin(l, b);
-		/* Pairs with the release in lend_commit(). */
+		/* Pairs with the release in lend_install_range(). */
 		b->commits = smp_load_acquire(&l->commits);
 		/* The lender's address space is gone, and the backing with it. */
 		if (!joined)

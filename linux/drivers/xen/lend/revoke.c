@@ -103,6 +103,7 @@ bool lend_revoke(struct lend_lease *l, unsigned long first,
 	/* c1 may have become c0 - 1, and that -1. */
 	if (c1 + 1 > c0)
 		bitmap_clear(l->chunks, c0, c1 - c0 + 1);
+	lend_note_revoke(l, first, last);
 	lend_zero_drop(l, first, last);
 	return true;
 }

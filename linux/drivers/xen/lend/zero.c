@@ -113,6 +113,7 @@ int lend_zero_install(struct lend_lease *l, const struct lend_batch *b)
 		__set_bit(lend_chunk(l, i), l->chunks);
 		rc = lend_xen_install(l, i, 1, &frame, &done);
 		trace_xen_lend_install(l, i, 1, done, rc);
+		lend_note_install(l, i, &frame, done);
 	}
 	mutex_unlock(&l->lock);
 	return rc;

@@ -38,7 +38,7 @@ static const char help[] =
     "lease KIND PAGES [ro] [zero] [uc|wc] [fd] [child] [AROUND]\n"
     "    KIND: anon shared memfd hugetlb thp sealed udmabuf heap uffd file=PATH pfile=PATH rofile=PATH dev=PATH drm=PATH\n"
     "    fd: lease the file, and have it mapped nowhere; child: another process maps it and leases\n"
-    "unlease | stats | info | prefault PAGE N [w] | quit\n"
+    "unlease | stats | info | resolve PAGE [w] | prefault PAGE N [w] | quit\n"
     "fill PAGE N VALUE     first word of each page becomes VALUE + page\n"
     "same PAGE N VALUE     first word of each page becomes VALUE\n"
     "read PAGE N           first words\n"
@@ -561,6 +561,8 @@ static bool serve_command(struct server *s, char *line)
 
         printf("%d\n", found);
         err = found < 0 ? errno : 0;
+    } else if (!strcmp(arg[0], "resolve") && n > 1) {
+        err = resolve(s->b.fd, s->b.id, page, n > 2 ? XEN_LEND_WRITE : 0, 0) ?: (int)last.err;
     } else if (!strcmp(arg[0], "prefault")) {
         err = resolve(s->b.fd, s->b.id, page, XEN_LEND_PREFAULT | (n > 3 ? XEN_LEND_WRITE : 0), count) ?: (int)last.err;
     } else if (!strcmp(arg[0], "truncate")) {
