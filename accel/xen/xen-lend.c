@@ -29,6 +29,16 @@ static void set_lend_failure(Object *obj, int failure, Error **errp)
     xen_lend_set_failure(failure);
 }
 
+static bool get_lend_ahead(Object *obj, Error **errp)
+{
+    return xen_lend_get_ahead();
+}
+
+static void set_lend_ahead(Object *obj, bool ahead, Error **errp)
+{
+    xen_lend_set_ahead(ahead);
+}
+
 void xen_lend_add_properties(ObjectClass *oc)
 {
     object_class_property_add_enum(oc, "lend", "OnOffAuto", &OnOffAuto_lookup,
@@ -41,4 +51,9 @@ void xen_lend_add_properties(ObjectClass *oc)
                                    get_lend_failure, set_lend_failure);
     object_class_property_set_description(oc, "lend-failure",
         "What the guest meets when a page is not there any more (fault, zero)");
+
+    object_class_property_add_bool(oc, "lend-ahead",
+                                   get_lend_ahead, set_lend_ahead);
+    object_class_property_set_description(oc, "lend-ahead",
+        "Allocate shared memory ahead of a guest that writes in order");
 }

@@ -1730,6 +1730,41 @@ static void test_failure_option(void)
     stop_plain();
 }
 
+/* The kernel is told whose fault it is, if it wants to know. */
+static void test_stream(void)
+{
+    uint64_t value;
+
+    start_plain("");
+    vcpu_read(1, BAR, &value);
+    g_assert_cmpint(standin->stream, ==, 1);
+    vcpu_read(0, BAR + 0x80000, &value);
+    g_assert_cmpint(standin->stream, ==, 0);
+    g_assert(!(standin->leases[0].flags & XEN_LEND_NO_AHEAD));
+    stop_plain();
+}
+
+/* An older one takes neither a stream nor the flag. */
+static void test_stream_old(void)
+{
+    uint64_t value;
+
+    standin_create();
+    standin->features &= ~XEN_LEND_FEAT_STREAM;
+    start_plain("-machine xen-lend-ahead=off");
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert_cmpint(vcpu_read(1, BAR, &value), ==, TOUCH_FAULTED);
+    g_assert(!(standin->leases[0].flags & XEN_LEND_NO_AHEAD));
+    stop_plain();
+}
+
+static void test_ahead_option(void)
+{
+    start_plain("-machine xen-lend-ahead=off");
+    g_assert(standin->leases[0].flags & XEN_LEND_NO_AHEAD);
+    stop_plain();
+}
+
 #define ADD_ERRNO(path, fn, err) \
     qtest_add_data_func(path "/" #err, GINT_TO_POINTER(err), fn)
 
@@ -1738,6 +1773,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
 
     qtest_add_func("xen-lend/plain", test_plain);
+    qtest_add_func("xen-lend/stream", test_stream);
+    qtest_add_func("xen-lend/stream/old", test_stream_old);
+    qtest_add_func("xen-lend/ahead-option", test_ahead_option);
     qtest_add_func("xen-lend/emulated", test_emulated);
     qtest_add_func("xen-lend/emulated-rep", test_emulated_rep);
     qtest_add_func("xen-lend/bar-moves", test_bar_moves);

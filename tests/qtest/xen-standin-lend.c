@@ -83,7 +83,7 @@ static int check_lease(const struct xen_lend_lease *arg)
                        arg->addr, arg->len);
     }
     if (arg->flags & ~(XEN_LEND_READONLY | XEN_LEND_POLICY_ZERO |
-                       XEN_LEND_FD)) {
+                       XEN_LEND_FD | XEN_LEND_NO_AHEAD)) {
         return mistake(EINVAL, "lease: flags 0x%x", arg->flags);
     }
     if (arg->pad || arg->offset % STANDIN_PAGE ||
@@ -227,7 +227,8 @@ static int do_resolve(struct xen_lend_resolve *arg)
     if (!lease) {
         return -ENOENT;
     }
-    if (arg->flags & ~(XEN_LEND_WRITE | XEN_LEND_PREFAULT) || arg->pad ||
+    if (arg->flags & ~(XEN_LEND_WRITE | XEN_LEND_PREFAULT) ||
+        (arg->stream && !(standin->features & XEN_LEND_FEAT_STREAM)) ||
         !(arg->flags & XEN_LEND_PREFAULT) != !arg->nr ||
         arg->offset >= lease->len ||
         arg->nr > (lease->len - arg->offset) / STANDIN_PAGE) {
@@ -235,6 +236,7 @@ static int do_resolve(struct xen_lend_resolve *arg)
                        arg->offset, arg->nr, arg->flags);
     }
     lease->stats.resolves++;
+    standin->stream = arg->stream;
 
     if (held(arg)) {
         standin->held++;

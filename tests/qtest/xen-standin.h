@@ -88,6 +88,7 @@ struct standin {
     uint32_t shutdowns;         /* asked for by the device model */
     uint32_t held;              /* resolves waiting now */
     uint32_t prefaulted;        /* pages */
+    uint32_t stream;            /* of the last resolve */
     uint32_t leased, unleased;
     uint32_t lost;              /* times when nobody answered for "watched" */
     uint32_t mistakes;          /* things real Xen or Linux would refuse */
@@ -127,7 +128,7 @@ static inline void standin_init(struct standin *s)
     s->abi = XEN_LEND_ABI_VERSION;
     s->features = XEN_LEND_FEAT_READONLY | XEN_LEND_FEAT_PFNMAP |
                   XEN_LEND_FEAT_FD | XEN_LEND_FEAT_INFO |
-                  XEN_LEND_FEAT_HUGE;
+                  XEN_LEND_FEAT_HUGE | XEN_LEND_FEAT_STREAM;
     /* 128 MiB and the special pages. */
     s->populated[0].nr = 128 * 256;
     s->populated[1].gfn = 0xfeff0;

@@ -17,6 +17,7 @@
 
 XenLend xen_lend = {
     .mode = ON_OFF_AUTO_AUTO,
+    .ahead = true,
     .fd = -1,
     .leases = QLIST_HEAD_INITIALIZER(xen_lend.leases),
     .unleased = QLIST_HEAD_INITIALIZER(xen_lend.unleased),
@@ -40,6 +41,16 @@ void xen_lend_set_failure(XenLendFailure failure)
 XenLendFailure xen_lend_get_failure(void)
 {
     return xen_lend.failure;
+}
+
+void xen_lend_set_ahead(bool ahead)
+{
+    xen_lend.ahead = ahead;
+}
+
+bool xen_lend_get_ahead(void)
+{
+    return xen_lend.ahead;
 }
 
 /* The file descriptor, or -1 and why there is none. */
@@ -114,7 +125,9 @@ int xen_lend_lease(XenLease *lease, void *host)
         .size = sizeof(arg),
         .flags = (options->readonly ? XEN_LEND_READONLY : 0) |
                  (options->policy == XEN_LEND_FAILURE_ZERO ?
-                  XEN_LEND_POLICY_ZERO : 0),
+                  XEN_LEND_POLICY_ZERO : 0) |
+                 (xen_lend.features & XEN_LEND_FEAT_STREAM &&
+                  !xen_lend.ahead ? XEN_LEND_NO_AHEAD : 0),
         .addr = (uintptr_t)host,
         .len = lease->len,
         .gfn = lease->gpa >> qemu_target_page_bits(),
@@ -160,7 +173,7 @@ void xen_lend_unlease(XenLease *lease)
 }
 
 int xen_lend_resolve(XenLease *lease, uint64_t offset, uint32_t nr, bool write,
-                     struct xen_lend_resolve *out)
+                     unsigned int vcpu, struct xen_lend_resolve *out)
 {
     *out = (struct xen_lend_resolve) {
         .size = sizeof(*out),
@@ -168,6 +181,7 @@ int xen_lend_resolve(XenLease *lease, uint64_t offset, uint32_t nr, bool write,
         .offset = offset,
         .nr = nr,
         .flags = (write ? XEN_LEND_WRITE : 0) | (nr ? XEN_LEND_PREFAULT : 0),
+        .stream = xen_lend.features & XEN_LEND_FEAT_STREAM ? vcpu : 0,
     };
 
     return ioctl(xen_lend.fd, XEN_LEND_IOC_RESOLVE, out) < 0 ? -errno : 0;

@@ -124,7 +124,7 @@ static uint64_t resolve(unsigned int vcpu, XenLease *lease, uint64_t offset,
     int backoff_ms = BACKOFF_MIN_MS;
 
     while (!qatomic_read(&lease->ended) && !qatomic_read(&faults.stopping)) {
-        int ret = xen_lend_resolve(lease, offset, 0, write, &out);
+        int ret = xen_lend_resolve(lease, offset, 0, write, vcpu, &out);
 
         trace_xen_lend_resolve(vcpu, lease->id, offset, write, ret,
                                out.result, out.installed, out.err);
@@ -343,7 +343,7 @@ static void prefault(const LendPrefault *prefault)
                           PREFAULT_PAGES);
 
         /* It is a hint: the guest will ask for what is missing. */
-        if (xen_lend_resolve(lease, offset, nr, false, &out) < 0 || !out.nr) {
+        if (xen_lend_resolve(lease, offset, nr, false, 0, &out) < 0 || !out.nr) {
             break;
         }
         offset += (uint64_t)out.nr << page_bits;

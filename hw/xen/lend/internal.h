@@ -65,6 +65,7 @@ typedef struct XenUnleased {
 typedef struct XenLend {
     OnOffAuto mode;
     XenLendFailure failure; /* of regions that do not say */
+    bool ahead;             /* the kernel may allocate ahead of writes */
     int fd;                 /* bound to the guest, or -1 */
     uint32_t abi;           /* of the kernel */
     uint64_t features;      /* XEN_LEND_FEAT_* */
@@ -121,13 +122,14 @@ void xen_lend_unlease(XenLease *lease);
  * @offset: of the page (bytes)
  * @nr: pages to prefault, or 0 for one that the guest waits for
  * @write: the guest wants to write
+ * @vcpu: that waits; the kernel brings more if its faults follow each other
  * @out: the kernel's answer, valid if 0 is returned
  *
  * Context: any thread, BQL not held.
  * Return: 0 or -errno.
  */
 int xen_lend_resolve(XenLease *lease, uint64_t offset, uint32_t nr, bool write,
-                     struct xen_lend_resolve *out);
+                     unsigned int vcpu, struct xen_lend_resolve *out);
 
 /**
  * xen_lend_stats: read the counters of a lease

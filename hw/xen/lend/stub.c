@@ -38,6 +38,7 @@ bool xen_lend_can_save(Error **errp)
 /* Xen's device models on hosts that are not Linux. */
 static OnOffAuto mode;
 static XenLendFailure failure;
+static bool ahead = true;
 
 void xen_lend_set_mode(OnOffAuto new_mode)
 {
@@ -57,6 +58,16 @@ void xen_lend_set_failure(XenLendFailure new_failure)
 XenLendFailure xen_lend_get_failure(void)
 {
     return failure;
+}
+
+void xen_lend_set_ahead(bool new_ahead)
+{
+    ahead = new_ahead;
+}
+
+bool xen_lend_get_ahead(void)
+{
+    return ahead;
 }
 
 bool xen_lend_start(XenIOState *state, unsigned int max_cpus, Error **errp)

@@ -57,7 +57,23 @@ void xen_lend_set_failure(XenLendFailure failure);
 XenLendFailure xen_lend_get_failure(void);
 
 /**
- * xen_lend_add_properties: add "lend" and "lend-failure" to the accelerator
+ * xen_lend_set_ahead: whether a guest that writes in order gets memory ahead
+ *
+ * Of a tmpfs or a memfd, up to 2 MiB, as with a huge page.
+ *
+ * Context: before xen_lend_start(), BQL held.
+ */
+void xen_lend_set_ahead(bool ahead);
+
+/**
+ * xen_lend_get_ahead: what was set with xen_lend_set_ahead(), true at first
+ *
+ * Context: BQL held.
+ */
+bool xen_lend_get_ahead(void);
+
+/**
+ * xen_lend_add_properties: add "lend" and others to the accelerator
  *
  * @oc: the accelerator's class
  */

@@ -9,7 +9,7 @@ import subprocess
 from lendlab import LEND, ask, limit, run
 from lendvmm import GFN, Bench, Paused, judge, no_kernel_complaints, tap
 
-KSELFTESTS = 26                     # how many there are at least in linux/tools/testing/selftests/drivers/xen-lend
+KSELFTESTS = 27                     # how many there are at least in linux/tools/testing/selftests/drivers/xen-lend
 
 
 def test_driver_bad_arguments():

@@ -14,10 +14,14 @@
  * does it make a clean page dirty, which is what a writable frame amounts to.
  */
 #include <linux/highmem.h>
+#include <linux/hugetlb.h>
 #include <linux/ioport.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/userfaultfd_k.h>
 #include <xen/page.h>
 #include <xen/xen.h>
 
@@ -442,13 +446,11 @@ taken:
 
 /*
  * Neighbours of the target, outwards as far as there are any.  The whole 2 MiB
- * if the target is part of a huge page, else what is not installed of the lease's
- * window.
+ * if the target is part of a huge page, else what is not installed of the window.
  */
 static void lend_gather_around(struct lend_lease *l, struct lend_batch *b)
 {
-	unsigned int lo, hi, from, i, n;
-	u64 gfn = l->gfn + b->first;
+	unsigned int lo = b->from, hi = b->to, i, n;
 	struct page *page = b->page[b->target];
 	bool write = b->frame[b->target] & XEN_HVM_LEND_frame_write;
 	bool locked;
@@ -458,21 +460,21 @@ static void lend_gather_around(struct lend_lease *l, struct lend_batch *b)
 	    !lend_was_taken(l, b->first + b->target))
 		return;
 
-	n = l->around;
-	if (page && folio_order(page_folio(page)) >= LEND_CHUNK_SHIFT)
-		n = LEND_CHUNK;
-	else
-		/* Of device memory may come a large entry of any frames. */
-		b->absent_only = !!page;
-	if (n == 1)
+	if (page && folio_order(page_folio(page)) >= LEND_CHUNK_SHIFT) {
+		lo = 0;
+		hi = b->nr;
+	} else if (page) {
+		b->absent_only = true;
+	} else if (l->around == LEND_CHUNK) {
+		/* Of device memory may come a large entry. */
+		lo = 0;
+		hi = b->nr;
+	}
+	/* Others are leaving. */
+	lo = max(lo, READ_ONCE(b->lo));
+	hi = min(hi, READ_ONCE(b->hi));
+	if (hi - lo == 1)
 		return;
-
-	/* The window is aligned in the guest's frames, entries are not. */
-	from = gfn & (LEND_CHUNK - 1);
-	lo = round_down(from + b->target, n);
-	hi = lo + n;
-	lo = lo > from ? lo - from : 0;
-	hi = min(hi - from, b->nr);
 
 	if (!lend_around_begin(l, b, &locked))
 		return;
@@ -504,6 +506,112 @@ int lend_gather(struct lend_lease *l, struct lend_batch *b, bool around)
 	if (!rc && around)
 		lend_gather_around(l, b);
 	return rc;
+}
+
+/* What there is to be had without I/O behind a page that is not mapped. */
+enum lend_cached { LEND_NOTHING, LEND_CACHED, LEND_HOLE };
+
+static enum lend_cached lend_cached(struct address_space *mapping,
+				    pgoff_t index)
+{
+	enum lend_cached cached = LEND_NOTHING;
+	struct folio *folio;
+
+	/* Not what is in swap, nor what is only just being read. */
+	folio = filemap_get_folio(mapping, index);
+	if (!IS_ERR(folio)) {
+		if (folio_test_uptodate(folio) && !folio_test_locked(folio))
+			cached = LEND_CACHED;
+		folio_put(folio);
+	} else if (!xa_load(&mapping->i_pages, index)) {
+		cached = LEND_HOLE;
+	}
+	return cached;
+}
+
+/* Have entries @from to @to mapped, which are all cached, or all holes. */
+static void lend_map_run(struct lend_lease *l, struct lend_batch *b,
+			 unsigned int from, unsigned int to, bool hole)
+{
+	get_user_pages_remote(l->mm, lend_va(l, b->first + from), to - from,
+			      hole ? FOLL_WRITE : 0, NULL, NULL);
+}
+
+/*
+ * Have entries @i to @end mapped, where that is cheap.  Returns whether there was
+ * any to be had, or is installed already.  mmap_lock is held.
+ */
+static bool lend_map_block(struct lend_lease *l, struct lend_batch *b,
+			   unsigned int i, unsigned int end)
+{
+	enum lend_cached cached, run = LEND_NOTHING;
+	struct vm_area_struct *vma;
+	bool found = false, fill;
+	unsigned int from = i;
+	unsigned long va;
+
+	vma = vma_lookup(l->mm, lend_va(l, b->first + i));
+	/* Nor is anybody asked for what nobody waits for. */
+	if (!vma || !vma->vm_file || lend_is_pfnmap(vma) ||
+	    is_vm_hugetlb_page(vma) || userfaultfd_armed(vma))
+		return false;
+
+	fill = b->fill && vma->vm_flags & VM_SHARED &&
+	       vma->vm_flags & VM_WRITE &&
+	       file_inode(vma->vm_file)->i_sb->s_magic == TMPFS_MAGIC;
+	for (; i < end; i++) {
+		va = lend_va(l, b->first + i);
+		if (va >= vma->vm_end)
+			break;
+		cached = LEND_NOTHING;
+		if (lend_is_installed(l, b->first + i, b->write))
+			found = true;
+		else
+			cached = lend_cached(vma->vm_file->f_mapping,
+					     vma->vm_pgoff +
+					     ((va - vma->vm_start) >>
+					      PAGE_SHIFT));
+		if (cached == LEND_HOLE && !fill)
+			cached = LEND_NOTHING;
+		if (cached != run) {
+			if (run != LEND_NOTHING)
+				lend_map_run(l, b, from, i, run == LEND_HOLE);
+			from = i;
+			run = cached;
+		}
+		found |= cached != LEND_NOTHING;
+	}
+	if (run != LEND_NOTHING)
+		lend_map_run(l, b, from, i, run == LEND_HOLE);
+	return found;
+}
+
+/**
+ * lend_look_ahead - have the window of a stream mapped, where that is cheap
+ * @l:		the lease; the caller has a reference on its mm's users
+ * @b:		a batch that has been reset
+ *
+ * For lend_gather() to find it.  Pages in the page cache; if @b->fill also holes
+ * of a tmpfs or a memfd, for which memory is all it takes.  Keeps no reference.
+ * Nobody minds if it does not work.
+ */
+void lend_look_ahead(struct lend_lease *l, struct lend_batch *b)
+{
+	unsigned int i = b->target, n;
+	bool more = true;
+
+	/* Others have their turn with mmap_lock after each block. */
+	for (; more && i < b->to && mmap_read_trylock(l->mm); i += LEND_BLOCK) {
+		more = lend_map_block(l, b, i, min(i + LEND_BLOCK, b->to));
+		mmap_read_unlock(l->mm);
+	}
+	more = true;
+	for (i = b->target; more && i > b->from && mmap_read_trylock(l->mm);
+	     i = n) {
+		n = max_t(int, i - LEND_BLOCK, b->from);
+		more = lend_map_block(l, b, n, i);
+		mmap_read_unlock(l->mm);
+	}
 }
 
 /* Note which entries of a block are there, and keep no reference. */

@@ -21,7 +21,7 @@ static int lend_lease_check(const struct xen_lend_lease *arg)
 	u32 around = arg->around;
 
 	if (arg->flags & ~(XEN_LEND_READONLY | XEN_LEND_POLICY_ZERO |
-			   XEN_LEND_FD))
+			   XEN_LEND_FD | XEN_LEND_NO_AHEAD))
 		return -EINVAL;
 	if (arg->ioserv > U16_MAX)
 		return -EINVAL;
@@ -103,6 +103,7 @@ static struct lend_lease *lend_lease_alloc(struct lend_file *f,
 	mutex_init(&l->lock);
 	xa_init(&l->zero);
 	lend_race_init(l);
+	lend_stream_init(l);
 	INIT_DELAYED_WORK(&l->zero_work, lend_zero_work);
 	l->mm = current->mm;
 	mmgrab(l->mm);

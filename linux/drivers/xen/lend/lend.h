@@ -41,6 +41,44 @@ struct lend_range {
 	unsigned long first, last;
 };
 
+/* Streams of faults are told apart by who has the fault, and a few for each. */
+#define LEND_STREAMS		16
+#define LEND_STREAM_WAYS	4
+
+/**
+ * struct lend_stream - faults that follow each other
+ * @lo:		first page of the last window
+ * @hi:		the page after it
+ * @last:	page of the last fault
+ * @used:	when that was, by the clock of struct lend_streams
+ * @window:	pages; 0: no stream
+ * @down:	to lower addresses
+ * @write:	all of its faults were writes
+ */
+struct lend_stream {
+	unsigned long lo;
+	unsigned long hi;
+	unsigned long last;
+	unsigned int used;
+	unsigned int window;
+	bool down;
+	bool write;
+};
+
+/**
+ * struct lend_streams - of one vCPU, or a few
+ * @lock:	taken last, for a moment
+ * @clock:	counts faults
+ * @misses:	faults in a row that were in no stream
+ * @way:	the streams
+ */
+struct lend_streams {
+	spinlock_t lock;
+	unsigned int clock;
+	int misses;
+	struct lend_stream way[LEND_STREAM_WAYS];
+};
+
 /**
  * struct lend_file - an open /dev/xen/lend
  * @bind_lock:	serializes XEN_LEND_IOC_BIND
@@ -74,7 +112,7 @@ struct lend_file {
  * @id:		as given by Xen; constant once the lease is published
  * @flags:	XEN_LEND_READONLY, XEN_LEND_POLICY_*
  * @memtype:	XEN_LEND_MEMTYPE_*
- * @around:	pages mapped around a fault, a power of two up to LEND_CHUNK
+ * @around:	pages mapped around a fault at most, a power of two up to LEND_CHUNK
  * @gfn:	first guest frame
  * @addr:	start of the backing
  * @file:	which file the driver has mapped at @addr, NULL if it has not; for
@@ -106,6 +144,7 @@ struct lend_file {
  * @changing:	what Linux may be changing: the ranges of all notifier calls with
  *		the sequence number that @mni has
  * @nr_changing:	how many of them
+ * @streams:	by who has the fault, see stream.c
  * @resolves:	calls, likewise the counters that follow
  * @retries:	resolves that raced with a revoke
  * @installs:	pages that were not installed before
@@ -155,6 +194,8 @@ struct lend_lease {
 	struct lend_range changing[LEND_CHANGES];
 	unsigned int nr_changing;
 
+	struct lend_streams streams[LEND_STREAMS];
+
 	atomic64_t resolves;
 	atomic64_t retries;
 	atomic64_t installs;
@@ -200,6 +241,10 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @first:	page of the lease that entry 0 stands for
  * @nr:		entries in use
  * @target:	the entry somebody waits for, or LEND_NO_TARGET
+ * @from:	first entry of the window, with a target
+ * @to:		the entry after the last one
+ * @ahead:	in a stream: what is in the page cache is worth mapping
+ * @fill:	and holes are worth filling
  * @absent:	pages that could not be faulted in ahead
  * @pfnmap:	the last page faulted came from a PFN map
  * @absent_only:	look for what is not installed
@@ -217,6 +262,10 @@ struct lend_batch {
 	unsigned long first;
 	unsigned int nr;
 	unsigned int target;
+	unsigned int from;
+	unsigned int to;
+	bool ahead;
+	bool fill;
 	unsigned int absent;
 	bool pfnmap;
 	bool absent_only;
@@ -289,11 +338,17 @@ bool lend_unmap(struct lend_lease *l);
 /* resolve.c */
 int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg);
 
+/* stream.c */
+void lend_stream_init(struct lend_lease *l);
+void lend_stream_fault(struct lend_lease *l, struct lend_batch *b, u32 stream,
+		       bool write);
+
 /* gather.c */
 void lend_batch_reset(struct lend_batch *b, bool write);
 void lend_batch_put(struct lend_batch *b);
 void lend_batch_dirty(struct lend_batch *b, unsigned int lo, unsigned int hi);
 int lend_gather(struct lend_lease *l, struct lend_batch *b, bool around);
+void lend_look_ahead(struct lend_lease *l, struct lend_batch *b);
 int lend_populate(struct lend_lease *l, struct lend_batch *b, u32 *err);
 int lend_gather_all(struct lend_lease *l, struct lend_batch *b);
 u64 lend_frame(unsigned long pfn, bool write);

@@ -21,7 +21,7 @@
 
 #define LEND_FEATURES (XEN_LEND_FEAT_READONLY | XEN_LEND_FEAT_PFNMAP | \
 		       XEN_LEND_FEAT_HUGE | XEN_LEND_FEAT_FD | \
-		       XEN_LEND_FEAT_INFO)
+		       XEN_LEND_FEAT_INFO | XEN_LEND_FEAT_STREAM)
 
 /*
  * The sizes the structures had in version 1 of the interface.  Nothing shorter
@@ -159,8 +159,6 @@ static int lend_ioctl_resolve(struct lend_file *f, void __user *u)
 	rc = lend_copy_in(&arg, sizeof(arg), LEND_RESOLVE_V1, u, &usize);
 	if (rc)
 		return rc;
-	if (arg.pad)
-		return -EINVAL;
 	l = lend_lease_get(f, arg.id);
 	if (!l)
 		return -ENOENT;

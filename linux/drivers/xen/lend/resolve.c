@@ -208,6 +208,8 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 		/* Takes time: before lend_race_begin(), for what follows counts. */
 		if (alive && !wanted)
 			rc = lend_populate(l, b, &out->err);
+		else if (alive && b->ahead && tries == 1)
+			lend_look_ahead(l, b);
 		joined = !lend_race_begin(l, b);
 		/* Pairs with the release in lend_install_range(). */
 		b->commits = smp_load_acquire(&l->commits);
@@ -343,6 +345,7 @@ int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
 		rc = lend_prefault(l, b, page, &arg->nr, write, &out);
 	} else {
 		lend_batch_around(l, b, page);
+		lend_stream_fault(l, b, arg->stream, write);
 		rc = lend_resolve_batch(l, b, write, &out);
 	}
 	kvfree(b);

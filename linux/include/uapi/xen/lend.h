@@ -36,6 +36,7 @@
 #define XEN_LEND_FEAT_HUGE	(1ULL << 2)	/* 2 MiB installs where possible */
 #define XEN_LEND_FEAT_FD	(1ULL << 3)	/* XEN_LEND_FD */
 #define XEN_LEND_FEAT_INFO	(1ULL << 4)	/* XEN_LEND_IOC_INFO */
+#define XEN_LEND_FEAT_STREAM	(1ULL << 5)	/* stream, XEN_LEND_NO_AHEAD */
 
 /**
  * struct xen_lend_bind - tie an open file to one borrower
@@ -87,19 +88,25 @@ struct xen_lend_info {
 #define XEN_LEND_POLICY_ZERO	(1U << 1)
 /* The backing is a range of a file, not of the caller's address space. */
 #define XEN_LEND_FD		(1U << 2)
+/*
+ * A borrower that writes to holes of a tmpfs or a memfd, one after the other,
+ * gets no memory ahead.  Without this it is up to 2 MiB, as with a huge page.
+ */
+#define XEN_LEND_NO_AHEAD	(1U << 3)
 
 /**
  * struct xen_lend_lease - lease a range of an address space or of a file
  * @size:	sizeof(struct xen_lend_lease)
- * @flags:	XEN_LEND_READONLY, XEN_LEND_POLICY_*, XEN_LEND_FD
+ * @flags:	XEN_LEND_READONLY, XEN_LEND_POLICY_*, XEN_LEND_FD,
+ *		XEN_LEND_NO_AHEAD
  * @addr:	start of the backing in the caller's address space (bytes);
  *		0 with XEN_LEND_FD
  * @len:	length (bytes); the range need not be mapped yet, nor stay mapped
  * @gfn:	first guest frame; the frames must be unpopulated
  * @memtype:	XEN_LEND_MEMTYPE_*
  * @ioserv:	the caller's ioreq server, told of faults on this lease
- * @around:	bytes mapped around a fault, a power of two, 4 KiB to 2 MiB;
- *		0: the driver's default (2 MiB)
+ * @around:	bytes mapped around a fault at most, a power of two, 4 KiB to
+ *		2 MiB; 0: the driver's default (2 MiB)
  * @id:		out: the lease, never 0, unique in the borrower
  * @fd:		with XEN_LEND_FD: a file that can be mapped shared (a memfd, a
  *		file, a dma-buf, a DRM device); else 0
@@ -174,12 +181,14 @@ struct xen_lend_unlease {
  *		if memory ran out: call again for the rest
  * @flags:	XEN_LEND_WRITE, XEN_LEND_PREFAULT
  * @result:	out: XEN_LEND_INSTALLED, XEN_LEND_ZEROED or XEN_LEND_FAILED
- * @installed:	out: pages installed by this call
+ * @installed:	out: pages installed by this call that were not before
  * @err:	out: positive errno behind ZEROED or FAILED (EFAULT: not mapped,
  *		past the end of the file, or not to be read from disk; EACCES;
  *		EHWPOISON; EPERM: not the lender's to lend; ESRCH: the process that
  *		leased is gone, and its address space with it), else 0
- * @pad:	0
+ * @stream:	who waits for the page, the number of a vCPU for example: faults
+ *		of one that follow each other bring more and more of what is
+ *		around (XEN_LEND_FEAT_STREAM; 0 without)
  *
  * Sleeps for as long as the backing needs (disk, FUSE, swap).  A signal may
  * end it with EINTR: call again.  Any number of threads may resolve on one
@@ -205,7 +214,7 @@ struct xen_lend_resolve {
 	__u32 result;
 	__u32 installed;
 	__u32 err;
-	__u32 pad;
+	__u32 stream;
 };
 
 /**

@@ -99,7 +99,7 @@ static void one_call(struct thread *t)
         a.l.addr = maybe(t, (uintptr_t)mem + page * PAGE);
         a.l.len = maybe(t, (1 + rnd(t, MEM / PAGE - page)) * PAGE);
         a.l.gfn = maybe(t, gfn + rnd(t, 4096));
-        a.l.flags = maybe(t, rnd(t, 4));
+        a.l.flags = maybe(t, rnd(t, 4) | (rnd(t, 2) ? XEN_LEND_NO_AHEAD : 0));
         a.l.memtype = maybe(t, XEN_LEND_MEMTYPE_WB);
         a.l.ioserv = maybe(t, ioserv);
         a.l.around = maybe(t, 0x1000U << rnd(t, 10));
@@ -119,7 +119,7 @@ static void one_call(struct thread *t)
         a.r.offset = maybe(t, rnd(t, MEM / PAGE) * PAGE);
         a.r.flags = maybe(t, rnd(t, 4));
         a.r.nr = maybe(t, a.r.flags & XEN_LEND_PREFAULT ? 1 + rnd(t, 64) : 0);
-        a.r.pad = maybe(t, 0);
+        a.r.stream = maybe(t, rnd(t, 8));
         break;
     case 4:
         a.s.id = maybe(t, id);

@@ -35,13 +35,14 @@ static int do_fork(void)
 }
 
 static const char help[] =
-    "lease KIND PAGES [ro] [zero] [uc|wc] [fd] [child] [AROUND]\n"
+    "lease KIND PAGES [ro] [zero] [noahead] [uc|wc] [fd] [child] [AROUND]\n"
     "    KIND: anon shared memfd hugetlb thp sealed udmabuf heap uffd file=PATH pfile=PATH rofile=PATH dev=PATH drm=PATH\n"
     "    fd: lease the file, and have it mapped nowhere; child: another process maps it and leases\n"
     "unlease | stats | info | resolve PAGE [w] | prefault PAGE N [w] | quit\n"
     "fill PAGE N VALUE     first word of each page becomes VALUE + page\n"
     "same PAGE N VALUE     first word of each page becomes VALUE\n"
     "read PAGE N           first words\n"
+    "cached PAGE N         how many are in memory, mapped or not\n"
     "ADVICE|munmap|over|remap|ro|rw|none|msync PAGE N | exchange PAGE N   (with the N pages that follow, by mremap)\n"
     "punch|zero|collapse|insert PAGE N | truncate PAGES | pfill|pread PAGE N [VALUE]   on the file (of a udmabuf: behind it)\n"
     "sync | fork | cow PAGE N VALUE | softdirty | split PAGE N | move PAGE N NODE | spin PAGE N SECONDS\n"
@@ -108,6 +109,7 @@ static void serve_fault(struct server *s, unsigned vcpu)
     req->state = STATE_IOREQ_INPROCESS;
     if (req->type == IOREQ_TYPE_LEND) {
         s->faults++;
+        stream = vcpu;
         rc = resolve(s->b.fd, (uint32_t)req->data, (req->addr >> 12) - gfn, req->dir ? 0 : XEN_LEND_WRITE, 0);
         req->data = rc || last.result == XEN_LEND_FAILED;
         s->failed += req->data;
@@ -137,6 +139,8 @@ static void serve_options(struct server *s, struct xen_lend_lease *l, char **arg
             l->flags |= XEN_LEND_READONLY;
         else if (!strcmp(arg[i], "zero"))
             l->flags |= XEN_LEND_POLICY_ZERO;
+        else if (!strcmp(arg[i], "noahead"))
+            l->flags |= XEN_LEND_NO_AHEAD;
         else if (!strcmp(arg[i], "fd"))
             s->b.by_fd = true;
         else if (!strcmp(arg[i], "child"))
@@ -479,6 +483,19 @@ static int freeze(struct server *s, bool on)
     return err;
 }
 
+static int serve_cached(struct server *s, unsigned long page, unsigned long n)
+{
+    unsigned char *in = calloc(1, n);
+    unsigned long count = 0;
+    int err = DID(mincore(s->b.mem + page * PAGE, n * PAGE, in));
+
+    for (unsigned long i = 0; i < n; i++)
+        count += in[i] & 1;
+    printf("%lu\n", count);
+    free(in);
+    return err;
+}
+
 static int serve_info(struct server *s)
 {
     struct xen_lend_info i = { .size = sizeof(i) };
@@ -569,6 +586,8 @@ static bool serve_command(struct server *s, char *line)
         err = DID(ftruncate(s->b.file, page * PAGE));
     } else if ((page + count) * PAGE > s->b.len) {
         err = ERANGE;
+    } else if (!strcmp(arg[0], "cached") && s->b.mem) {
+        err = serve_cached(s, page, count);
     } else if (!strcmp(arg[0], "fill") || !strcmp(arg[0], "same") || !strcmp(arg[0], "read")) {
         err = serve_words(s, arg[0], page, count, value);
     } else if (!strcmp(arg[0], "pfill") || !strcmp(arg[0], "pread")) {

@@ -137,11 +137,13 @@ static inline int unlease(int fd, uint32_t id)
 }
 
 static struct xen_lend_resolve last;
+static uint32_t stream;             /* whose faults are resolved */
 
 static inline int resolve(int fd, uint32_t id, uint64_t page, unsigned flags, unsigned nr)
 {
     last = (struct xen_lend_resolve){
         .size = sizeof(last), .id = id, .offset = page * PAGE, .flags = flags, .nr = nr,
+        .stream = stream,
     };
     return call(fd, XEN_LEND_IOC_RESOLVE, &last);
 }

@@ -536,7 +536,7 @@ TEST_F(lease, wrong_arguments)
 {
 	struct xen_lend_lease l;
 
-	EXPECT_EQ(EINVAL, WITH(flags, 1U << 3));
+	EXPECT_EQ(EINVAL, WITH(flags, 1U << 4));
 	EXPECT_EQ(EINVAL, WITH(flags, 1U << 31));
 	EXPECT_EQ(EINVAL, WITH(pad, 1));
 	EXPECT_EQ(EINVAL, WITH(memtype, 2));
@@ -673,7 +673,6 @@ TEST_F(lease, resolve)
 				       __VA_ARGS__ };			\
 	call(self->fd, XEN_LEND_IOC_RESOLVE, &r);			\
 })
-	EXPECT_EQ(EINVAL, RESOLVE(.pad = 1));
 	EXPECT_EQ(EINVAL, RESOLVE(.flags = 1U << 2));
 	EXPECT_EQ(EINVAL, RESOLVE(.flags = 1U << 31));
 	EXPECT_EQ(EINVAL, RESOLVE(.offset = NR_PAGES * PAGE));
@@ -779,6 +778,56 @@ TEST_F(lease, file)
 	EXPECT_EQ(0, call(self->fd, XEN_LEND_IOC_RESOLVE, &r));
 	EXPECT_EQ(XEN_LEND_INSTALLED, r.result);
 	EXPECT_EQ(0, unlease(self->fd, l.id));
+}
+
+/* Of a memfd with nothing in it, page after page is written to. */
+TEST_F(lease, stream)
+{
+	struct xen_lend_info i = { .size = sizeof(i) };
+	__u32 flags[] = { XEN_LEND_NO_AHEAD, 0 };
+	int memfd, ahead;
+
+	ASSERT_EQ(0, call(self->fd, XEN_LEND_IOC_INFO, &i));
+	ASSERT_NE(0, i.features & XEN_LEND_FEAT_STREAM);
+
+	for (ahead = 0; ahead <= 1; ahead++) {
+		struct xen_lend_lease l = LEASE();
+		struct xen_lend_stats s = { .size = sizeof(s) };
+		struct stat st;
+		__u32 page;
+
+		memfd = memfd_create("xen_lend_test", MFD_CLOEXEC);
+		ASSERT_GE(memfd, 0);
+		ASSERT_EQ(0, ftruncate(memfd, NR_PAGES * PAGE));
+		l.flags = XEN_LEND_FD | flags[ahead];
+		l.addr = 0;
+		l.fd = memfd;
+		ASSERT_EQ(0, call(self->fd, XEN_LEND_IOC_LEASE, &l));
+		for (page = 0; page < 3; page++) {
+			struct xen_lend_resolve r = {
+				.size = sizeof(r),
+				.id = l.id,
+				.offset = page * PAGE,
+				.flags = XEN_LEND_WRITE,
+				.stream = 5,
+			};
+
+			ASSERT_EQ(0, call(self->fd, XEN_LEND_IOC_RESOLVE, &r));
+			EXPECT_EQ(XEN_LEND_INSTALLED, r.result);
+		}
+		s.id = l.id;
+		ASSERT_EQ(0, call(self->fd, XEN_LEND_IOC_STATS, &s));
+		ASSERT_EQ(0, fstat(memfd, &st));
+		if (ahead) {
+			EXPECT_GT(s.installed, 3);
+			EXPECT_GT(st.st_blocks * 512, 3 * PAGE);
+		} else {
+			EXPECT_EQ(3, s.installed);
+			EXPECT_EQ(st.st_blocks * 512, 3 * PAGE);
+		}
+		EXPECT_EQ(0, unlease(self->fd, l.id));
+		close(memfd);
+	}
 }
 
 TEST_F(lease, stats)
