@@ -161,7 +161,8 @@ def both_refused(server, domid):
     server.do("dontneed 0 64")
     told("does not take memory back", f"Destroy the guest: xl destroy {domid}")
     assert server.stats()["installed"] == 64
-    fails(server, "prefault 0 64", "No such")
+    # a guest that waits for a page of it is told so
+    fails(server, "prefault 0 64", "Input/output error")
     refuse()
     server.do("dontneed 0 64")
     assert server.stats()["installed"] == 0

@@ -168,7 +168,7 @@ static void lend_unmap_work(struct work_struct *work)
  */
 static void lend_lease_unmap(struct lend_lease *l)
 {
-	if (!l->file)
+	if (!(l->flags & XEN_LEND_FD) || !l->addr)
 		return;
 	if (current->mm == l->mm && lend_unmap(l))
 		return;

@@ -115,8 +115,8 @@ struct lend_file {
  * @around:	pages mapped around a fault at most, a power of two up to LEND_CHUNK
  * @gfn:	first guest frame
  * @addr:	start of the backing
- * @file:	which file the driver has mapped at @addr, NULL if it has not; for
- *		comparison only, the mapping has the reference
+ * @file:	which file the driver has mapped at @addr, NULL if it has not, or has
+ *		not got to look; for comparison only, the mapping has the reference
  * @name:	of that file, for debugfs
  * @offset:	start of the backing in the file
  * @unmap:	ends that mapping when the caller cannot
@@ -128,7 +128,7 @@ struct lend_file {
  * @dead:	the lease is ending, or Xen would not revoke: nothing is installed
  *		any more
  * @gone:	Xen knows nothing (any more) about it: nothing to revoke
- * @stuck:	Xen would not revoke, and people have been told
+ * @stuck:	Xen would not revoke, nor end the lease, and people have been told
  * @commits:	counts calls that installed real pages (smp_store_release), for
  *		zeros that were decided on before (smp_load_acquire)
  * @generation:	Xen's number for "no revoke since"
@@ -209,6 +209,12 @@ struct lend_lease {
 static inline bool lend_readonly(const struct lend_lease *l)
 {
 	return l->flags & XEN_LEND_READONLY;
+}
+
+/* Nothing can be installed any more, and yet Xen has faults for it. */
+static inline bool lend_is_stuck(const struct lend_lease *l)
+{
+	return READ_ONCE(l->stuck) && !READ_ONCE(l->gone);
 }
 
 static inline unsigned long lend_va(const struct lend_lease *l,

@@ -69,14 +69,17 @@ static const struct file *lend_mapped(struct mm_struct *mm, unsigned long at,
 bool lend_unmap(struct lend_lease *l)
 {
 	unsigned long at, from, to, end = lend_va(l, l->nr);
+	const struct file *file;
 
 	for (at = l->addr; at < end; at = to) {
 		to = min(end, ALIGN(at + 1, LEND_UNMAP_SIZE));
-		if (lend_mapped(l->mm, at, to, &from, &to) != l->file)
+		file = lend_mapped(l->mm, at, to, &from, &to);
+		/* Whoever has not got to look which one it is has just mapped it. */
+		if (!file || (l->file && file != l->file))
 			continue;
 		/* Drivers may not like it cut: then the whole of it. */
 		if (vm_munmap(from, to - from) &&
-		    lend_mapped(l->mm, from, end, &from, &to) == l->file)
+		    lend_mapped(l->mm, from, end, &from, &to) == file)
 			vm_munmap(from, to - from);
 		cond_resched();
 	}
@@ -110,6 +113,8 @@ static int lend_map_own(struct lend_lease *l, unsigned long len)
  * @l:		a lease that is not known to anybody yet; sets @addr and @file
  * @fd:		the file
  *
+ * If this fails, @addr says whether there is something for lend_unmap().
+ *
  * Return: 0; -EBADF, or what mmap() says.
  */
 int lend_map(struct lend_lease *l, int fd)
@@ -117,7 +122,6 @@ int lend_map(struct lend_lease *l, int fd)
 	unsigned long prot = PROT_READ | (lend_readonly(l) ? 0 : PROT_WRITE);
 	unsigned long len = l->nr << PAGE_SHIFT, addr;
 	struct file *file = fget(fd);
-	int rc;
 
 	if (!file)
 		return -EBADF;
@@ -129,8 +133,5 @@ int lend_map(struct lend_lease *l, int fd)
 		return addr;
 
 	l->addr = addr;
-	rc = lend_map_own(l, len);
-	if (rc)
-		vm_munmap(addr, len);
-	return rc;
+	return lend_map_own(l, len);
 }

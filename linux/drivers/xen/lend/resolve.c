@@ -193,8 +193,11 @@ static int lend_resolve_batch(struct lend_lease *l, struct lend_batch *b,
 			atomic64_inc(&l->retries);
 			lend_pause(tries);
 		}
-		if (READ_ONCE(l->dead))
-			return -ENOENT;
+		if (READ_ONCE(l->dead)) {
+			/* With ENOENT, the borrower would ask for ever. */
+			out->err = lend_is_stuck(l) ? EIO : 0;
+			return out->err ? 0 : -ENOENT;
+		}
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		/* Each call makes one attempt, or signals could keep it from any. */

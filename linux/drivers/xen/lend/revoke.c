@@ -43,7 +43,7 @@ static bool lend_not_revoked(struct lend_lease *l, int err)
 	} else if (!l->stuck) {
 		pr_emerg("xen_lend: dom %u lease %u: Xen does not take memory back (%d, %d), and the guest can reach what is used for something else from now on. Destroy the guest: xl destroy %u\n",
 			 l->domid, l->id, err, rc, l->domid);
-		l->stuck = true;
+		WRITE_ONCE(l->stuck, true);
 	}
 	/* Nor is anything given that could not be taken back. */
 	WRITE_ONCE(l->dead, true);

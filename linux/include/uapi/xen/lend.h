@@ -185,7 +185,8 @@ struct xen_lend_unlease {
  * @err:	out: positive errno behind ZEROED or FAILED (EFAULT: not mapped,
  *		past the end of the file, or not to be read from disk; EACCES;
  *		EHWPOISON; EPERM: not the lender's to lend; ESRCH: the process that
- *		leased is gone, and its address space with it), else 0
+ *		leased is gone, and its address space with it; EIO: Xen, having a
+ *		bug, would not take pages of the lease back), else 0
  * @stream:	who waits for the page, the number of a vCPU for example: faults
  *		of one that follow each other bring more and more of what is
  *		around (XEN_LEND_FEAT_STREAM; 0 without)

@@ -7,6 +7,7 @@
 #include <linux/io_uring.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -421,6 +422,90 @@ static void by_descriptor(void)
     munmap(half, PAGE);
     close(fd);
     close(file);
+}
+
+/* How often a file of that name is mapped. */
+static unsigned mapped(const char *name)
+{
+    FILE *f = fopen("/proc/self/maps", "r");
+    unsigned n = 0;
+    char line[300];
+
+    while (f && fgets(line, sizeof(line), f))
+        n += strstr(line, name) != NULL;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+struct leaser {
+    int file;
+    volatile unsigned long leases;
+    volatile bool stop;
+};
+
+/* In a process of its own that shares our address space: leases without end. */
+static int lease_on(void *arg)
+{
+    struct leaser *s = arg;
+    int fd = lend_bound();
+
+    for (;;) {
+        struct xen_lend_lease l = { .size = sizeof(l), .flags = XEN_LEND_FD, .len = N * PAGE, .gfn = gfn,
+                                    .memtype = XEN_LEND_MEMTYPE_WB, .ioserv = ioserv, .fd = s->file };
+
+        s->leases++;
+        if (!ioctl(fd, XEN_LEND_IOC_LEASE, &l))
+            unlease(fd, l.id);
+    }
+    return 0;
+}
+
+/* Holds the address space most of the time, for some milliseconds each. */
+static void *hold_address_space(void *arg)
+{
+    struct leaser *s = arg;
+    size_t len = 16 << 20;
+    char *mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+    while (!s->stop) {
+        mprotect(mem, len, PROT_READ);
+        mprotect(mem, len, PROT_READ | PROT_WRITE);
+    }
+    munmap(mem, len);
+    return NULL;
+}
+
+/* A process that is killed while it leases leaves nothing in an address space that others go on using. */
+static void killed_while_leasing(void)
+{
+    static char stack[1 << 16] __attribute__((aligned(16)));
+    struct leaser s = { .file = memfd_create("killed", MFD_CLOEXEC) };
+    unsigned seed = 1, left = 0;
+    pthread_t thread;
+
+    if (ftruncate(s.file, N * PAGE))
+        die("memfd");
+    pthread_create(&thread, NULL, hold_address_space, &s);
+    for (unsigned round = 0; round < 40; round++) {
+        unsigned long before = s.leases;
+        pid_t pid = clone(lease_on, stack + sizeof(stack), CLONE_VM | SIGCHLD, &s);
+
+        if (pid < 0)
+            die("clone");
+        while (s.leases == before)
+            usleep(1000);
+        usleep(rand_r(&seed) % 20000);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+    s.stop = true;
+    pthread_join(thread, NULL);
+    for (unsigned i = 0; i < 100 && (left = mapped("memfd:killed")); i++)
+        usleep(20000);
+    printf("# killed 40 times in %lu leases\n", s.leases);
+    is_num(left, 0, "mappings left by processes that were killed while they leased");
+    close(s.file);
 }
 
 static void processes(void)
@@ -865,6 +950,7 @@ int main(int argc, char **argv)
     zero_policy();
     two_mappings();
     by_descriptor();
+    killed_while_leasing();
     processes();
     cycle();
     not_forked();
