@@ -1091,6 +1091,30 @@ static void test_own_written(void)
     stop_plain();
 }
 
+/* However many pages a guest has devices find gone, the log stays short. */
+static void test_own_reported(void)
+{
+    g_autofree char *log = NULL, *args = NULL, *text = NULL;
+    int lines = 0;
+
+    close(g_file_open_tmp("xen-lend-XXXXXX", &log, NULL));
+    args = g_strdup_printf("-device xen-lend-testdev,id=peeker,addr=6 2>%s",
+                           log);
+    start_plain(args);
+    g_assert(truncate(file, STANDIN_PAGE) == 0);
+    for (int i = 1; i <= 100; i++) {
+        g_assert_cmphex(peek(i * STANDIN_PAGE), ==, 0);
+    }
+    stop_plain();
+    g_assert(g_file_get_contents(log, &text, NULL, NULL));
+    for (const char *at = text; (at = strstr(at, "zeros have taken")); at++) {
+        lines++;
+    }
+    g_assert_cmpint(lines, >=, 2);
+    g_assert_cmpint(lines, <=, 7);      /* 1, 2, 4, ... 64 */
+    unlink(log);
+}
+
 /* A migration would not see what the guest writes. */
 static void test_migrate_refused(void)
 {
@@ -1397,6 +1421,38 @@ static void test_race_failed(void)
     standin_release();
     standin_await_held(0);
     g_assert_cmpint(standin->notified[STANDIN_PORT_VCPU(1)], ==, 0);
+    stop_plain();
+}
+
+/* Xen keeps a lease that was to end: what is left of it fails. */
+static void test_race_kept(void)
+{
+    uint64_t value;
+    uint32_t id;
+
+    start_plain("");
+    id = standin_lease_at(BAR).id;
+    pend(1);
+    standin_lock();
+    standin->unlease_error = EIO;
+    standin_unlock();
+    pci_decode(DEVFN, false);
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+    standin_release();
+    vcpu_send_fault(1, id, BAR, false);
+    g_assert_cmpint(vcpu_wait(1), ==, 1);
+    vcpu_send_fault(1, id, BAR + SIZE, false);
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+    vcpu_send_fault(1, id + 1, BAR, false);
+    g_assert_cmpint(vcpu_wait(1), ==, 0);
+
+    /* Ended at last, and there is another one. */
+    standin_lock();
+    standin->unlease_error = 0;
+    standin->leases[0].used = false;
+    standin_unlock();
+    pci_decode(DEVFN, true);
+    g_assert_cmpint(vcpu_read(1, BAR, &value), ==, TOUCH_FAULTED);
     stop_plain();
 }
 
@@ -1873,6 +1929,7 @@ int main(int argc, char **argv)
     qtest_add_func("xen-lend/own/gone", test_own_access);
     qtest_add_func("xen-lend/own/mapped", test_own_mapping);
     qtest_add_func("xen-lend/own/written", test_own_written);
+    qtest_add_func("xen-lend/own/reported", test_own_reported);
     qtest_add_func("xen-lend/own/huge", test_own_huge);
     qtest_add_func("xen-lend/own/threads", test_own_threads);
     qtest_add_func("xen-lend/own/migrated", test_migrate_refused);
@@ -1884,6 +1941,7 @@ int main(int argc, char **argv)
 
     qtest_add_func("xen-lend/race/bar", test_race_bar);
     qtest_add_func("xen-lend/race/failed", test_race_failed);
+    qtest_add_func("xen-lend/race/kept", test_race_kept);
     qtest_add_func("xen-lend/race/threads", test_race_threads);
     qtest_add_func("xen-lend/race/unplug", test_race_unplug);
     qtest_add_func("xen-lend/race/mapped", test_race_mapped);

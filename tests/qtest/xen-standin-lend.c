@@ -200,6 +200,9 @@ static int do_unlease(struct xen_lend_unlease *arg)
     if (!lease) {
         return mistake(ENOENT, "unlease: %u", arg->id);
     }
+    if (standin->unlease_error) {
+        return -standin->unlease_error;
+    }
     if (lease->flags & XEN_LEND_FD) {
         munmap((void *)(uintptr_t)lease->addr, lease->len);
     }

@@ -74,6 +74,7 @@ struct standin {
     uint32_t abi;
     uint64_t features;
     int32_t lease_error;        /* of all leases from now on */
+    int32_t unlease_error;      /* and of their ends, which do not happen */
     struct standin_plan plan;
     bool fail_ended;            /* one under way when its lease ends: failed */
     uint64_t watched;           /* a guest frame; see "lost" */

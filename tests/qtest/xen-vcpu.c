@@ -24,10 +24,32 @@ static int fifo = -1;
 
 /* Setting up and tearing down */
 
+/*
+ * Where AddressSanitizer is a library, it has to come first.  QEMU has it if this
+ * program has.
+ */
+static char *sanitizer(void)
+{
+    g_autofree char *maps = NULL;
+    g_auto(GStrv) lines = NULL;
+
+    if (g_file_get_contents("/proc/self/maps", &maps, NULL, NULL)) {
+        lines = g_strsplit(maps, "\n", -1);
+        for (int i = 0; lines[i]; i++) {
+            const char *path = strchr(lines[i], '/');
+
+            if (path && strstr(path, "/libasan.so")) {
+                return g_strdup(path);
+            }
+        }
+    }
+    return NULL;
+}
+
 static const char *preload(void)
 {
     static char *value;
-    const char *extra = g_getenv("XEN_STANDIN_PRELOAD");  /* libasan, say */
+    g_autofree char *extra = sanitizer();
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *dir = g_path_get_dirname(self);
 

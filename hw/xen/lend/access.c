@@ -286,11 +286,12 @@ static void report_replaced(EventNotifier *notifier)
     for (g = guarded; g; g = g->next) {
         unsigned int n = qatomic_read(&g->replaced);
 
-        if (n != g->reported) {
-            error_report("xen: what is behind %u pages of '%s' was gone when a"
-                         " device accessed them; zeros have taken their place"
-                         " until its memory backend is made again (object_del,"
-                         " object_add)", n - g->reported, g->name);
+        /* Twice as many each time: the guest can have it done page by page. */
+        if (n && n >= 2 * g->reported) {
+            error_report("xen: what is behind pages of '%s' was gone when a"
+                         " device accessed them; zeros have taken the place of"
+                         " %u so far, until its memory backend is made again"
+                         " (object_del, object_add)", g->name, n);
             g->reported = n;
         }
         if (qatomic_read(&g->damaged) && !g->told) {
@@ -449,7 +450,7 @@ void xen_lend_guard(RAMBlock *block, bool unsaved)
     if (unsaved) {
         block_migration();
     }
-    if (block->flags & RAM_XEN_LENT) {
+    if (block->mr->xen_lent) {
         g = find_block(block->host, block->max_length);
         if (g) {
             g->unsaved |= unsaved;
@@ -478,12 +479,13 @@ void xen_lend_guard(RAMBlock *block, bool unsaved)
     g->unsaved = unsaved;
     g->damaged = false;
     g->told = false;
-    g->reported = qatomic_read(&g->replaced);
+    qatomic_set(&g->replaced, 0);
+    g->reported = 0;
     g_strlcpy(g->name, *block->idstr ? block->idstr :
               memory_region_name(block->mr), sizeof(g->name));
     /* Pairs with the acquire in find_guarded(). */
     qatomic_store_release(&g->len, block->max_length);
-    block->flags |= RAM_XEN_LENT;
+    block->mr->xen_lent = true;
 }
 
 void xen_lend_unguard(void *host, size_t len)
@@ -508,7 +510,7 @@ bool xen_lend_is_damaged(const MemoryRegion *mr)
 {
     Guarded *g = NULL;
 
-    if (mr->ram_block && (mr->ram_block->flags & RAM_XEN_LENT)) {
+    if (mr->xen_lent) {
         g = find_block(mr->ram_block->host, mr->ram_block->max_length);
     }
     return g && qatomic_read(&g->damaged);

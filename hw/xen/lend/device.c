@@ -20,6 +20,7 @@ XenLend xen_lend = {
     .ahead = true,
     .fd = -1,
     .leases = QLIST_HEAD_INITIALIZER(xen_lend.leases),
+    .kept = QLIST_HEAD_INITIALIZER(xen_lend.kept),
     .unleased = QLIST_HEAD_INITIALIZER(xen_lend.unleased),
 };
 
@@ -149,7 +150,7 @@ int xen_lend_lease(XenLease *lease, void *host)
     return 0;
 }
 
-void xen_lend_unlease(XenLease *lease)
+bool xen_lend_unlease(XenLease *lease)
 {
     struct xen_lend_unlease arg = {
         .size = sizeof(arg),
@@ -157,6 +158,7 @@ void xen_lend_unlease(XenLease *lease)
     };
 
     int64_t start = get_clock();
+    bool ended = true;
     int err;
 
     trace_xen_lend_unlease(lease->name, lease->id, lease->gpa, lease->len);
@@ -167,9 +169,11 @@ void xen_lend_unlease(XenLease *lease)
         if (err != ENOENT && err != ESRCH) {
             error_report("xen: the guest may still have '%s': cannot end its"
                          " lease: %s", lease->name, strerror(err));
+            ended = false;
         }
     }
     trace_xen_lend_unleased(lease->id, (get_clock() - start) / SCALE_US);
+    return ended;
 }
 
 int xen_lend_resolve(XenLease *lease, uint64_t offset, uint32_t nr, bool write,

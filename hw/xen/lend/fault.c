@@ -300,10 +300,14 @@ void xen_lend_fault(XenIOState *state, unsigned int vcpu, const ioreq_t *req)
     }
 
     if (!lease) {
-        /* The lease ended or moved while the request was on its way. */
+        /*
+         * The lease ended or moved while the request was on its way.  If Xen
+         * did not end it, the vCPU would ask again for ever.
+         */
         xen_lend.stale++;
         if (!faults.stopped) {
-            answer(vcpu, LEND_RETRY);
+            answer(vcpu, xen_lend_is_kept(id, req->addr) ? LEND_FAILED
+                                                         : LEND_RETRY);
         }
         return;
     }

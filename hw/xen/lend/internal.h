@@ -48,6 +48,8 @@ typedef struct XenLease {
     QLIST_ENTRY(XenLease) next;
 } XenLease;
 
+typedef QLIST_HEAD(, XenLease) XenLeases;
+
 /*
  * A section of the guest's address space that is RAM of QEMU's own and not
  * leased: refused, or not tried yet.  BQL.
@@ -72,7 +74,8 @@ typedef struct XenLend {
     char *why_not;          /* why fd is -1 */
     uint32_t ioserv;
 
-    QLIST_HEAD(, XenLease) leases;      /* BQL */
+    XenLeases leases;                   /* BQL */
+    XenLeases kept;                     /* BQL: Xen did not end them */
     QLIST_HEAD(, XenUnleased) unleased; /* BQL: sections left to ioreqs */
     bool ended_early;                   /* BQL: a lease, before the commit */
     uint64_t refused;                   /* BQL: sections there ever were */
@@ -110,8 +113,11 @@ int xen_lend_lease(XenLease *lease, void *host);
  * xen_lend_unlease: end a lease
  *
  * On return the guest reaches nothing of it any more.
+ *
+ * Return: false if Xen, having a bug, still has it.  The guest's accesses go on
+ *     to be faults then.
  */
-void xen_lend_unlease(XenLease *lease);
+bool xen_lend_unlease(XenLease *lease);
 
 /**
  * xen_lend_resolve: make pages present
@@ -146,6 +152,13 @@ int xen_lend_stats(const XenLease *lease, struct xen_lend_stats *out);
  *     that id at that address.
  */
 XenLease *xen_lend_find(uint32_t id, hwaddr gpa);
+
+/**
+ * xen_lend_is_kept: whether a fault is about a lease that Xen did not end
+ *
+ * Context: BQL held.
+ */
+bool xen_lend_is_kept(uint32_t id, hwaddr gpa);
 
 /**
  * xen_lease_unref: drop a reference

@@ -64,20 +64,32 @@ void xen_lease_unref(XenLease *lease)
     }
 }
 
-XenLease *xen_lend_find(uint32_t id, hwaddr gpa)
+static XenLease *find(XenLeases *leases, uint32_t id, hwaddr gpa)
 {
     XenLease *lease;
 
-    QLIST_FOREACH(lease, &xen_lend.leases, next) {
+    QLIST_FOREACH(lease, leases, next) {
         if (lease->id == id) {
-            if (gpa < lease->gpa || gpa - lease->gpa >= lease->len) {
-                return NULL;
-            }
-            qatomic_inc(&lease->refs);
-            return lease;
+            return gpa >= lease->gpa && gpa - lease->gpa < lease->len ? lease
+                                                                      : NULL;
         }
     }
     return NULL;
+}
+
+XenLease *xen_lend_find(uint32_t id, hwaddr gpa)
+{
+    XenLease *lease = find(&xen_lend.leases, id, gpa);
+
+    if (lease) {
+        qatomic_inc(&lease->refs);
+    }
+    return lease;
+}
+
+bool xen_lend_is_kept(uint32_t id, hwaddr gpa)
+{
+    return find(&xen_lend.kept, id, gpa);
 }
 
 int xen_lend_begin(const MemoryRegionSection *section)
@@ -109,13 +121,20 @@ int xen_lend_begin(const MemoryRegionSection *section)
 
 void xen_lend_end(XenLease *lease)
 {
+    bool ended;
+
     /*
      * From here on new faults find nothing.  Those under way are of no use, and
      * how they end says nothing: their vCPUs look again at what is there.
      */
     QLIST_REMOVE(lease, next);
     qatomic_set(&lease->ended, true);
-    xen_lend_unlease(lease);
+    ended = xen_lend_unlease(lease);
     xen_lend_give_up(lease);
-    xen_lease_unref(lease);
+    if (ended) {
+        xen_lease_unref(lease);
+    } else {
+        /* The driver tries again; its number does not come again. */
+        QLIST_INSERT_HEAD(&xen_lend.kept, lease, next);
+    }
 }

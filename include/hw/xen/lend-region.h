@@ -126,7 +126,7 @@ XenLentOptions xen_lent_options(MemoryRegion *mr, XenLendFailure policy);
  *
  * Sleep for as long as it takes to get at the pages.
  *
- * @block: a block with RAM_XEN_LENT
+ * @block: of a region that is marked as xen_lent
  * @buf: QEMU's buffer
  * @host: in the block
  * @len: bytes, all of them in the block
