@@ -10,7 +10,7 @@ import re
 import struct
 
 from lendlab import Guest, ask, backing, ivshmem, limit, run, xen_log
-from lendvmm import GFN, Paused, Server, no_kernel_complaints
+from lendvmm import GFN, Paused, Server, no_kernel_complaints, program, tap
 
 MIB = 1 << 20
 FD, WB = 4, 6        # XEN_LEND_FD, XEN_LEND_MEMTYPE_WB
@@ -178,3 +178,28 @@ def test_qemu():
         guest.must("bar cat 0 4096 | sha256sum")
         refused(guest.leases)
     of_lending(denials)
+
+
+def test_op():
+    """Which calls ask the policy: all numbers of a call, known or not, but for a lender's that takes back; and none about a domain
+    that is not the one that was meant."""
+    def calls(what, *args):
+        return len(tap("lend_flask", guest.domid, 20, what, number, *args))
+
+    with Paused() as guest:
+        number = run(program("lend_flask"), str(guest.domid), hex(GFN), "number").strip()
+        calls("allowed")
+        with audited("deny") as denials:
+            asked = calls("asked")
+        of_lending(denials, asked)
+        with audited("deny") as denials:
+            calls("silent")
+        assert not denials, denials
+        with Server(guest.domid) as server:
+            server.do("lease memfd 64 fd")
+            server.do("prefault 0 64")
+            lent = re.search(r"lease (\d+): gfns", xen_log("B"))[1]
+            with audited("deny") as denials:
+                calls("lender", lent)
+            of_lending(denials, 5)
+    no_kernel_complaints()
