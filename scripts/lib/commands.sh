@@ -68,14 +68,17 @@ run_dir() {
     mktemp -d "$LEND_CACHE/runs/$(date +%Y%m%d-%H%M%S)-$1-XXXX"
 }
 
-# with_parts "PART..." CMD...: CMD in the build root, told where the parts are (XEN_DIR, QEMU_DIR, ...)
+# with_parts "PART..." CMD...: CMD in the build root, told where the parts are (XEN_DIR, QEMU_DIR, ...). They stay as long as it
+# runs, however many others are built meanwhile: publish
 with_parts() {
     parts_wanted=$1; shift
     for part in $parts_wanted; do build_part "$part"; done
     for part in $parts_wanted; do
         set -- "$(echo "$part" | tr '[:lower:]' '[:upper:]')_DIR=$(part_dir "$part")" "$@"
     done
-    in_root env "$@"
+    set -- env "$@"
+    for part in $parts_wanted; do set -- flock -F -s "$(part_dir "$part")" "$@"; done
+    in_root "$@"
 }
 
 # slowest N FILE...: of results "PASS  LANE  NAME  SECONDS s", the N that took longest

@@ -47,14 +47,14 @@ with_lock() {
 # new_dir NAME: an empty directory to build in, in the file system of the cache
 new_dir() { rm -rf "$LEND_CACHE/tmp/$1"; mkdir -p "$LEND_CACHE/tmp/$1"; printf '%s\n' "$LEND_CACHE/tmp/$1"; }
 
-# publish DIR NAME-KEY: make a finished artefact visible, atomically; keep the six newest of that name
+# publish DIR NAME-KEY: make a finished artefact visible, atomically; keep the six newest of that name, and what with_parts holds
 publish() {
     mkdir -p "$LEND_CACHE/out"
     rm -rf "${LEND_CACHE:?}/out/$2"
     touch "$1"        # by its time the newest are known
     mv -T "$1" "$LEND_CACHE/out/$2"
     # shellcheck disable=SC2012
-    ls -1dt "$LEND_CACHE/out/${2%-*}"-* | tail -n +7 | while read -r old; do rm -rf "$old"; done
+    ls -1dt "$LEND_CACHE/out/${2%-*}"-* | tail -n +7 | while read -r old; do flock -n "$old" rm -rf "$old" || :; done
 }
 
 out() { printf '%s\n' "$LEND_CACHE/out/$1"; }
