@@ -3,9 +3,10 @@
 
 Figures are per page that the guest needs: faults, and pages that Xen newly installed."""
 
+import os
 import re
 
-from lendlab import backing, case, cases, limit, note
+from lendlab import backing, case, cases, limit, note, run
 from lendvmm import GFN, Ring0, Server, no_kernel_complaints, reclaims
 
 SUPER = 512                         # pages of 2 MiB
@@ -209,6 +210,24 @@ def not_ahead(pair):
     assert faults == 64 and int(pair.server.do(f"cached 0 {2 * SUPER}")) == 64, (faults, ratio)
 
 
+def no_room(pair):
+    """Nor does it where a file is larger than what is left of its file system: the last pages are for those who ask for them."""
+    where = "/run/around"
+    os.makedirs(where, exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", where)
+    try:
+        with open(f"{where}/sparse", "wb") as sparse:
+            sparse.truncate(SUPER * 4096)
+        pair.server.do(f"lease file={where}/sparse {SUPER}")
+        pair.touch(200, value="7")
+        assert int(pair.server.do(f"cached 0 {SUPER}")) == 200
+        pair.touch(50, value="7", first=400)
+        assert int(pair.server.do(f"cached 0 {SUPER}")) == 250
+        pair.server.do("unlease")
+    finally:
+        run("umount", "-l", where)
+
+
 def clean_neighbours(pair):
     """A stream of reads leaves what is around it clean."""
     path = backing("around.bin", SUPER * 4096)
@@ -226,7 +245,7 @@ RANDOM = [page * 7919 % (64 * SUPER) for page in range(1, 60)]
 
 LEARNS = {
     "random": random, "two_streams": two_streams, "page_cache": page_cache, "no_io": no_io, "written_ahead": written_ahead,
-    "not_ahead": not_ahead, "clean_neighbours": clean_neighbours,
+    "not_ahead": not_ahead, "no_room": no_room, "clean_neighbours": clean_neighbours,
 }
 
 

@@ -21,6 +21,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/statfs.h>
 #include <linux/userfaultfd_k.h>
 #include <xen/page.h>
 #include <xen/xen.h>
@@ -529,6 +530,26 @@ static enum lend_cached lend_cached(struct address_space *mapping,
 	return cached;
 }
 
+/*
+ * Is it a tmpfs or a memfd, with room for all of the file?  If there is less, what
+ * comes ahead could take the place of what is asked for.
+ */
+static bool lend_may_fill(const struct vm_area_struct *vma)
+{
+	struct inode *inode = file_inode(vma->vm_file);
+	struct kstatfs st;
+	u64 size, used;
+
+	if (!(vma->vm_flags & VM_SHARED) || !(vma->vm_flags & VM_WRITE) ||
+	    inode->i_sb->s_magic != TMPFS_MAGIC ||
+	    vfs_statfs(&vma->vm_file->f_path, &st))
+		return false;
+	size = DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE);
+	used = (u64)inode->i_blocks << 9 >> PAGE_SHIFT;
+	/* No number: no limit. */
+	return !st.f_blocks || used + st.f_bavail >= size;
+}
+
 /* Have entries @from to @to mapped, which are all cached, or all holes. */
 static void lend_map_run(struct lend_lease *l, struct lend_batch *b,
 			 unsigned int from, unsigned int to, bool hole)
@@ -556,9 +577,7 @@ static bool lend_map_block(struct lend_lease *l, struct lend_batch *b,
 	    is_vm_hugetlb_page(vma) || userfaultfd_armed(vma))
 		return false;
 
-	fill = b->fill && vma->vm_flags & VM_SHARED &&
-	       vma->vm_flags & VM_WRITE &&
-	       file_inode(vma->vm_file)->i_sb->s_magic == TMPFS_MAGIC;
+	fill = b->fill && lend_may_fill(vma);
 	for (; i < end; i++) {
 		va = lend_va(l, b->first + i);
 		if (va >= vma->vm_end)
