@@ -13,11 +13,11 @@ STALL = 30          # seconds; Linux complains of a processor that does not take
 
 
 @contextlib.contextmanager
-def waiting(vcpus=1, deaf=False, after=lambda guest: None):
+def waiting(vcpus=1, deaf=False, after=lambda guest: None, cmdline=""):
     """A guest whose last vCPU waits for a page that does not come before the body has ended; then the page is right. Deaf: the guest
     takes no commands in the end."""
     data = pattern(SIZE, seed="wait")
-    with FuseFile(data) as fuse, Guest("wait", ivshmem(fuse.path, SIZE), vcpus=vcpus) as guest:
+    with FuseFile(data) as fuse, Guest("wait", ivshmem(fuse.path, SIZE), vcpus=vcpus, cmdline=cmdline) as guest:
         guest.must("bar size")
         fuse.hold()
         guest.must(f"(taskset {1 << (vcpus - 1)} bar read 8192 >/tmp/got 2>&1; echo done >/tmp/done) >/dev/null 2>&1 </dev/null &")
@@ -35,9 +35,11 @@ def waiting(vcpus=1, deaf=False, after=lambda guest: None):
     no_kernel_complaints()
 
 
-def one_processor(seconds):
+def one_processor(seconds, timer="xen", cmdline=""):
     """The only vCPU waits: the console, timers and other programs go on all the same, and it is one fault for all that."""
-    with waiting() as guest:
+    with waiting(cmdline=cmdline) as guest:
+        used = guest.must("cat /sys/devices/system/clockevents/clockevent0/current_device")
+        assert used.startswith(timer), f"the timer is {used}"
         end, commands = time.monotonic() + seconds, 0
         while time.monotonic() < end:
             guest.must("sleep 0.2; cat /proc/uptime", 10)
@@ -47,6 +49,11 @@ def one_processor(seconds):
         assert lease["faults"] == 1 and lease["waiting"] == 1, lease
         assert 2 <= int(ticks) <= 6, f"3 s are {ticks} s"
         note(f"{commands} commands while its only vCPU waits")
+
+
+def apic_timer(seconds):
+    """The same with a timer that Xen emulates in place of its own kind."""
+    one_processor(seconds, "lapic", "xen_no_vector_callback")
 
 
 def two_processors(seconds):
@@ -100,7 +107,8 @@ def destroyed(seconds):
     no_kernel_complaints()
 
 
-KINDS = {"one_processor": one_processor, "two_processors": two_processors, "paused": paused, "device": device, "destroyed": destroyed}
+KINDS = {"one_processor": one_processor, "apic_timer": apic_timer, "two_processors": two_processors, "paused": paused,
+         "device": device, "destroyed": destroyed}
 
 
 def try_all(wanted, seconds=STALL):

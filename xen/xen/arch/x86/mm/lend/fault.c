@@ -8,6 +8,7 @@
 #include <asm/event.h>
 #include <asm/hvm/hvm.h>
 #include <asm/hvm/ioreq.h>
+#include <asm/hvm/vpt.h>
 #include <asm/mce.h>
 
 #include "private.h"
@@ -149,6 +150,7 @@ void lend_send_fault(struct lend_fault *lf)
     case IOREQ_STATUS_RETRY:
         ASSERT(vio->completion == VIO_no_completion);
         vio->completion = VIO_lend_completion;
+        vio->lend_event = hvm_event_pending(current);
         break;
     }
 }
@@ -163,7 +165,17 @@ bool lend_interrupted(struct vcpu *v)
 {
     ASSERT(v == current);
 
-    return !hvm_event_pending(v) && hvm_local_events_need_delivery(v);
+    if ( v->io.lend_event )
+        return false;
+
+    /* It's past lend_send_fault() that the exit path has injected it. */
+    if ( hvm_event_pending(v) )
+        return true;
+
+    /* Timers only become interrupts here, and on the way to the guest. */
+    pt_update_irq(v);
+
+    return hvm_local_events_need_delivery(v);
 }
 
 /*
