@@ -350,6 +350,12 @@ end_wait:
 #define RACED	told[v]
 #endif
 
+#ifdef MUTANT_GENERATION_LATE
+#define TO_F2	late
+#else
+#define TO_F2	end_f2
+#endif
+
 #define FLUSH(v)	tlb[(v) * 2] = 0; tlb[(v) * 2 + 1] = 0
 
 proctype resolver(bit v)
@@ -376,7 +382,7 @@ end_f1:	atomic {
 		:: gone || dead -> goto f5			/* ENOENT */
 		:: !gone && !dead && MAY_CHANGE -> waits[v] = 1
 		:: !gone && !dead && !MAY_CHANGE -> JOIN;	/* F1 */
-			if :: mm_gone -> CANNOT :: else -> goto end_f2 fi	/* ESRCH */
+			if :: mm_gone -> CANNOT :: else -> goto TO_F2 fi	/* ESRCH */
 		fi
 	};
 end_f1w: atomic {						/* F1 */
@@ -395,7 +401,7 @@ end_f1w: atomic {						/* F1 */
 		fi
 	};
 #ifdef MUTANT_GENERATION_LATE
-	mygen = lgen;
+late:	mygen = lgen;
 #endif
 end_f2:	atomic {						/* F2 */
 		GOES_ON ->
