@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "lendtest.h"
+#include "perfc.h"
 #include "rawlend.h"
 
 #define SUPER  512
@@ -23,27 +24,9 @@ static double now(void)
     return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
 }
 
-/* Of all processors together. */
 static uint64_t ipis(void)
 {
-    DECLARE_HYPERCALL_BUFFER(xc_perfc_desc_t, desc);
-    DECLARE_HYPERCALL_BUFFER(xc_perfc_val_t, val);
-    int descs = 0, vals = 0;
-    uint64_t sum = 0;
-
-    if (xc_perfc_query_number(xch, &descs, &vals))
-        die("Xen counts nothing (CONFIG_PERF_COUNTERS)");
-    desc = xc_hypercall_buffer_alloc(xch, desc, sizeof(*desc) * descs);
-    val = xc_hypercall_buffer_alloc(xch, val, sizeof(*val) * vals);
-    if (!desc || !val || xc_perfc_query(xch, HYPERCALL_BUFFER(desc), HYPERCALL_BUFFER(val)))
-        die("Xen's counters");
-    for (int i = 0, at = 0; i < descs; at += desc[i++].nr_vals)
-        if (!strcmp(desc[i].name, "#IPIs"))
-            for (unsigned v = 0; v < desc[i].nr_vals; v++)
-                sum += val[at + v];
-    xc_hypercall_buffer_free(xch, desc);
-    xc_hypercall_buffer_free(xch, val);
-    return sum;
+    return perf_counter(xch, "#IPIs");
 }
 
 /* 512 frames of dom0's: aligned and in a row, or each from another place. */

@@ -13,17 +13,30 @@ PVH = XEN and os.path.exists("/sys/hypervisor/guest_type") and open("/sys/hyperv
 ON = "xen" if XEN else "kvm"
 
 
-def guest_with(*args, vcpus=1, memory=192, on=ON):
+def quick():
+    """./lend bench --quick"""
+    return ask(quick=True)
+
+
+def guest_with(*args, on=ON, **more):
     """The same guest and device line on either side; for "ioreq", with nothing lent."""
     if on == "ioreq":
         args = *args, "-machine", "xen-lend=off"
-    return Guest("bench", args, vcpus=vcpus, memory=memory) if XEN else PinnedKvmGuest("bench", args, vcpus=vcpus, memory=memory)
+    return (PatientGuest if XEN else PinnedKvmGuest)("bench", args, **more)
+
+
+BOOT = 400          # seconds: an emulator that counts is slow, more so with several vCPUs
+
+
+class PatientGuest(Guest):
+    def start(self, timeout=BOOT):
+        return super().start(timeout)
 
 
 class PinnedKvmGuest(KvmGuest):
     """Its processors are where those of a guest under Xen are: not on the first, which is for the rest of QEMU."""
 
-    def start(self, timeout=150):
+    def start(self, timeout=BOOT):
         os.sched_setaffinity(0, {0})
         super().start(timeout)
         others = sorted(set(range(os.cpu_count())) - {0})
@@ -78,7 +91,8 @@ def lease_of(guest, name):
 
 @contextlib.contextmanager
 def window(case, what, units, unit, guest, lease="lm", on=ON, number=0):
-    """A figure of what is between the first begin and the last end that are marked in the body."""
+    """A figure of what is between the first begin and the last end that are marked in the body. The body may put counts of its own
+    into what it gets."""
     before = lease_of(guest, lease if on == ON else None)
     ask(marks=True)
     found = {}
@@ -90,7 +104,7 @@ def window(case, what, units, unit, guest, lease="lm", on=ON, number=0):
     begin, end = begins[0], ends[-1]
     after = lease_of(guest, lease if on == ON else None)
     found.update({"case": case, "what": what, "on": on, "run": number, "units": units, "unit": unit,
-                  "seconds": (end["ns"] - begin["ns"]) / 1e9, "counts": counts_of(begin, end),
+                  "seconds": (end["ns"] - begin["ns"]) / 1e9, "counts": {**counts_of(begin, end), **found},
                   "lease": {key: after[key] - before[key] for key in after}})
     if "path" in end:
         found["path"] = end["path"]
