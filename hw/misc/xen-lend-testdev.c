@@ -1,16 +1,19 @@
 /*
  * A PCI device to test memory lending with
  *
- * BAR 0 is a container of 1 MiB.  A RAM region is mapped in it, made in one of
- * the ways there are.  Others can be added: a small device region on top, a
- * second RAM region at any priority or inside the first, an alias of part of
- * the first.  "mapped", "covered" (by what is on top), "address" and "logged"
- * (as a frame buffer is) can be changed at run time with qom-set.
+ * BAR 0 is a container of 1 MiB ("bar-size").  A RAM region is mapped in it,
+ * made in one of the ways there are.  Others can be added: a small device
+ * region on top, a second RAM region at any priority or inside the first, an
+ * alias of part of the first.  "mapped", "covered" (by what is on top),
+ * "address" and "logged" (as a frame buffer is) can be changed at run time
+ * with qom-set.  With "control", there is BAR 2, a register of which is
+ * "mapped", for the guest.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
+#include "qemu/host-utils.h"
 #include "qemu/memalign.h"
 #include "qemu/memfd.h"
 #include "qemu/module.h"
@@ -24,12 +27,13 @@
 #define TYPE_XEN_LEND_TESTDEV "xen-lend-testdev"
 OBJECT_DECLARE_SIMPLE_TYPE(XenLendTestDev, XEN_LEND_TESTDEV)
 
-#define BAR_SIZE (1 * MiB)
+#define CONTROL_SIZE (4 * KiB)
 
 struct XenLendTestDev {
     PCIDevice parent_obj;
 
     MemoryRegion bar;
+    MemoryRegion control_bar;
     XenLentMemoryRegion lent;
     MemoryRegion plain;
     MemoryRegion overlay;
@@ -46,6 +50,8 @@ struct XenLendTestDev {
     char *cache;
     uint64_t prefault;
     uint32_t around;
+    uint64_t bar_size;
+    bool control;
     uint64_t size;          /* of the region */
     uint64_t offset;        /* of the region in the BAR */
     uint64_t fd_offset;     /* of the region in its file */
@@ -77,10 +83,14 @@ static bool get_options(XenLendTestDev *dev, XenLentOptions *options,
 static int make_file(uint64_t size, Error **errp)
 {
     int fd = qemu_memfd_create("lend-testdev", size, false, 0, 0, errp);
-    uint64_t word;
+    uint64_t words[512], offset, n;
 
-    for (word = 0; fd >= 0 && word < size; word += sizeof(word)) {
-        if (pwrite(fd, &word, sizeof(word), word) != sizeof(word)) {
+    for (offset = 0; fd >= 0 && offset < size; offset += n) {
+        n = MIN(sizeof(words), size - offset);
+        for (int i = 0; i < ARRAY_SIZE(words); i++) {
+            words[i] = offset + i * sizeof(words[0]);
+        }
+        if (pwrite(fd, words, n, offset) != n) {
             error_setg_errno(errp, errno, "cannot fill the file");
             close(fd);
             return -1;
@@ -159,6 +169,33 @@ static const MemoryRegionOps overlay_ops = {
     .endianness = DEVICE_LITTLE_ENDIAN,
 };
 
+static void set_mapped(XenLendTestDev *dev, bool value)
+{
+    dev->mapped = value;
+    if (dev->region) {
+        memory_region_set_enabled(dev->region, value);
+    }
+}
+
+static uint64_t control_read(void *opaque, hwaddr addr, unsigned size)
+{
+    XenLendTestDev *dev = opaque;
+
+    return dev->mapped;
+}
+
+static void control_write(void *opaque, hwaddr addr, uint64_t value,
+                          unsigned size)
+{
+    set_mapped(opaque, value);
+}
+
+static const MemoryRegionOps control_ops = {
+    .read = control_read,
+    .write = control_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+};
+
 static void add_rival(XenLendTestDev *dev)
 {
     MemoryRegion *parent = dev->rival_inside ? dev->region : &dev->bar;
@@ -177,7 +214,11 @@ static void testdev_realize(PCIDevice *pci, Error **errp)
 {
     XenLendTestDev *dev = XEN_LEND_TESTDEV(pci);
 
-    memory_region_init(&dev->bar, OBJECT(dev), "bar", BAR_SIZE);
+    if (!is_power_of_2(dev->bar_size)) {
+        error_setg(errp, "bar-size is no power of 2");
+        return;
+    }
+    memory_region_init(&dev->bar, OBJECT(dev), "bar", dev->bar_size);
     dev->region = make_region(dev, errp);
     if (!dev->region) {
         return;
@@ -203,6 +244,12 @@ static void testdev_realize(PCIDevice *pci, Error **errp)
     }
     pci_register_bar(pci, 0, PCI_BASE_ADDRESS_MEM_TYPE_64 |
                      PCI_BASE_ADDRESS_MEM_PREFETCH, &dev->bar);
+    if (dev->control) {
+        memory_region_init_io(&dev->control_bar, OBJECT(dev), &control_ops,
+                              dev, "control", CONTROL_SIZE);
+        pci_register_bar(pci, 2, PCI_BASE_ADDRESS_SPACE_MEMORY,
+                         &dev->control_bar);
+    }
 }
 
 static void testdev_finalize(Object *obj)
@@ -220,12 +267,7 @@ static bool testdev_get_mapped(Object *obj, Error **errp)
 
 static void testdev_set_mapped(Object *obj, bool value, Error **errp)
 {
-    XenLendTestDev *dev = XEN_LEND_TESTDEV(obj);
-
-    dev->mapped = value;
-    if (dev->region) {
-        memory_region_set_enabled(dev->region, value);
-    }
+    set_mapped(XEN_LEND_TESTDEV(obj), value);
 }
 
 static bool testdev_get_covered(Object *obj, Error **errp)
@@ -360,6 +402,8 @@ static const Property testdev_properties[] = {
     DEFINE_PROP_STRING("cache", XenLendTestDev, cache),
     DEFINE_PROP_SIZE("prefault", XenLendTestDev, prefault, 0),
     DEFINE_PROP_UINT32("around", XenLendTestDev, around, 0),
+    DEFINE_PROP_SIZE("bar-size", XenLendTestDev, bar_size, 1 * MiB),
+    DEFINE_PROP_BOOL("control", XenLendTestDev, control, false),
     DEFINE_PROP_SIZE("size", XenLendTestDev, size, 64 * KiB),
     DEFINE_PROP_SIZE("offset", XenLendTestDev, offset, 0),
     DEFINE_PROP_SIZE("fd-offset", XenLendTestDev, fd_offset, 0),

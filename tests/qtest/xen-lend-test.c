@@ -534,6 +534,27 @@ static void test_type_mapped(void)
     standin_stop();
 }
 
+/* The guest shows and hides it, in a BAR that is larger than usual. */
+static void test_type_control(void)
+{
+    const uint64_t control = 0xf0000000, lent = BAR + 3 * MiB;
+    uint64_t value;
+
+    start_testdev("kind=fd,bar-size=4M,offset=3M,control=on");
+    pci_map_bar(DEVFN, 2, control);
+    g_assert_cmphex(standin_lease_at(lent).len, ==, 64 * KiB);
+    vcpu_write(0, lent + 8, 4);
+    g_assert_cmpint(vcpu_emulated_read(0, control, 4), ==, 1);
+    vcpu_emulated_write(0, control, 4, 0);
+    g_assert_cmpint(standin_leases(), ==, 0);
+    g_assert_cmpint(vcpu_emulated_read(0, control, 4), ==, 0);
+    vcpu_emulated_write(0, control, 4, 1);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    g_assert_cmpint(vcpu_read(0, lent + 8, &value), ==, TOUCH_FAULTED);
+    g_assert_cmpint(value, ==, 4);
+    standin_stop();
+}
+
 /* Something to come on top of a part. */
 typedef struct Cover {
     const char *properties;
@@ -1881,6 +1902,7 @@ int main(int argc, char **argv)
     qtest_add_func("xen-lend/type/vram", test_type_vram);
     qtest_add_func("xen-lend/type/logged", test_type_logged);
     qtest_add_func("xen-lend/type/mapped", test_type_mapped);
+    qtest_add_func("xen-lend/type/control", test_type_control);
     qtest_add_func("xen-lend/type/skewed", test_type_skewed);
     qtest_add_func("xen-lend/type/no-readonly", test_type_no_readonly);
     qtest_add_data_func("xen-lend/type/refused/around",
