@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * exits FILE: reads a word of an ivshmem device's configuration space, which QEMU emulates, until FILE exists; prints how often.
+ * exits FILE [times]: reads a word of an ivshmem device's configuration space, which QEMU emulates, until FILE exists; prints how
+ * often. With "times" also how long it took on average, and at most (ns).
  */
 #include <fcntl.h>
 #include <glob.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static int config(void)
@@ -25,22 +27,39 @@ static int config(void)
     return -1;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
 int main(int argc, char **argv)
 {
     unsigned long count = 0;
+    uint64_t sum = 0, most = 0;
     int fd = config();
     uint32_t word;
 
-    if (argc != 2 || fd < 0) {
-        fprintf(stderr, "usage: exits FILE, with an ivshmem device\n");
+    if (argc < 2 || argc > 3 || fd < 0) {
+        fprintf(stderr, "usage: exits FILE [times], with an ivshmem device\n");
         return 2;
     }
     while (access(argv[1], F_OK)) {
+        uint64_t took = now_ns();
+
         /* the base address register: the kernel has a cache of the words before */
         if (pread(fd, &word, sizeof(word), 0x18) != sizeof(word))
             return 1;
+        took = now_ns() - took;
+        sum += took;
+        most = took > most ? took : most;
         count++;
     }
-    printf("%lu\n", count);
+    printf("%lu", count);
+    if (argc == 3)
+        printf(" %llu %llu", (unsigned long long)(count ? sum / count : 0), (unsigned long long)most);
+    printf("\n");
     return 0;
 }
