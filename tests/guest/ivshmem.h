@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The shared BAR of an ivshmem device, for the programs that touch it. */
+/* BARs of PCI devices, mapped; that of an ivshmem device. */
 #ifndef IVSHMEM_H
 #define IVSHMEM_H
 
@@ -63,8 +63,8 @@ static int enable(const char *device)
     return fclose(f);
 }
 
-/* That of the wanted-th device (from 0 on), mapped; its size, and its physical address. The device is enabled. */
-static void *ivshmem_map(int wanted, size_t *size, uint64_t *address)
+/* A BAR of the wanted-th such device (from 0 on), mapped; its size, and its physical address. The device is enabled. */
+static inline void *bar_map(unsigned long vendor, unsigned long id, int wanted, int which, size_t *size, uint64_t *address)
 {
     struct dirent **list;
     struct stat st;
@@ -74,21 +74,24 @@ static void *ivshmem_map(int wanted, size_t *size, uint64_t *address)
         err(2, PCI);
     for (i = 0; i < count; i++) {
         const char *device = list[i]->d_name;
-        char path[300], lines[1000];
+        char path[300], lines[1000], *line;
         void *bar;
 
-        if (device[0] == '.' || sysfs_number(device, "vendor") != 0x1af4 || sysfs_number(device, "device") != 0x1110 || wanted--)
+        if (device[0] == '.' || sysfs_number(device, "vendor") != vendor || sysfs_number(device, "device") != id || wanted--)
             continue;
         if (sysfs_number(device, "enable") == 0 && enable(device))
             err(2, "enable");
-        /* a line for each BAR: first and last address, and flags; the shared one is the third */
+        /* a line for each BAR: first and last address, and flags */
         sysfs(device, "resource", lines, sizeof(lines));
-        if (sscanf(lines, "%*s %*s %*s %*s %*s %*s %lx", address) != 1)
+        line = lines;
+        for (int skip = which; skip && line; skip--)
+            line = (line = strchr(line, '\n')) ? line + 1 : NULL;
+        if (!line || sscanf(line, "%lx", address) != 1)
             errx(2, "no address in '%s'", lines);
-        snprintf(path, sizeof(path), PCI "/%s/resource2_wc", device);
+        snprintf(path, sizeof(path), PCI "/%s/resource%d_wc", device, which);
         fd = open(path, O_RDWR);
         if (fd < 0) {
-            snprintf(path, sizeof(path), PCI "/%s/resource2", device);
+            snprintf(path, sizeof(path), PCI "/%s/resource%d", device, which);
             fd = open(path, O_RDWR);
         }
         if (fd < 0 || fstat(fd, &st))
@@ -99,7 +102,13 @@ static void *ivshmem_map(int wanted, size_t *size, uint64_t *address)
             err(2, "mmap");
         return bar;
     }
-    errx(2, "no such ivshmem device");
+    errx(2, "no such device");
+}
+
+/* The shared one of an ivshmem device, which is the third. */
+static inline void *ivshmem_map(int wanted, size_t *size, uint64_t *address)
+{
+    return bar_map(0x1af4, 0x1110, wanted, 2, size, address);
 }
 
 #endif
