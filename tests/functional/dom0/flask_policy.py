@@ -189,6 +189,8 @@ def test_op():
     with Paused() as guest:
         number = run(program("lend_flask"), str(guest.domid), hex(GFN), "number").strip()
         calls("allowed")
+        with Server(guest.domid) as server:         # who has never lent has nothing to take back, and is asked about that, too
+            server.do("lease memfd 64 fd")
         with audited("deny") as denials:
             asked = calls("asked")
         of_lending(denials, asked)
