@@ -73,7 +73,7 @@ class Trial:
         for name in ("vmlinuz", "initrd.gz"):
             shutil.copy(f"{self.parts['guest']}/{name}", tree + "/guest/")
         shutil.copytree(self.parts["package"], tree + "/debs")
-        for path in (*glob.glob(FUNCTIONAL + "/dom0/*.py"), HERE + "/dom0/guest.py"):
+        for path in (*glob.glob(FUNCTIONAL + "/dom0/*.py"), *glob.glob(FUNCTIONAL + "/dom0/lib/*.py"), HERE + "/dom0/guest.py"):
             shutil.copy(path, tree)
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "trial", "-O", "^has_journal", "-d", tree,
                         self.dir + "/trial.img", "256M"], check=True)

@@ -346,7 +346,7 @@ def elsewhere(guest, server, around):
     told = {name: after[name] - before[name] for name in ("faults", "revokes", "retries")}
     note("{faults} faults, {revokes} notifier calls meanwhile, {retries} resolves started again".format(**told))
     assert int(seen) == sum(server.words(0, HALF)) % (1 << 64), "the guest sees what the lender sees"
-    assert told["faults"] >= HALF // 2 and told["revokes"] >= told["faults"], told
+    assert told["faults"] >= HALF // 2 and told["revokes"] >= told["faults"] // 4, told
     assert told["retries"] <= told["faults"] // 50, told
     server.do("unlease")
 
