@@ -73,7 +73,8 @@ class Trial:
         for name in ("vmlinuz", "initrd.gz"):
             shutil.copy(f"{self.parts['guest']}/{name}", tree + "/guest/")
         shutil.copytree(self.parts["package"], tree + "/debs")
-        for path in (*glob.glob(FUNCTIONAL + "/dom0/*.py"), *glob.glob(FUNCTIONAL + "/dom0/lib/*.py"), HERE + "/dom0/guest.py"):
+        tests = FUNCTIONAL + "/dom0/"
+        for path in (*glob.glob(tests + "*.py"), *glob.glob(tests + "lib/*.py"), HERE + "/dom0/trial_guest.py"):
             shutil.copy(path, tree)
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "trial", "-O", "^has_journal", "-d", tree,
                         self.dir + "/trial.img", "256M"], check=True)
@@ -185,7 +186,7 @@ class Trial:
 
     def guest(self):
         """xl create of the example; the guest reads dom0's file, and what it writes arrives there."""
-        code, output = self.sh("cd /tmp && PYTHONPATH=/media/trial python3 -B /media/trial/guest.py", 600)
+        code, output = self.sh("cd /tmp && PYTHONPATH=/media/trial python3 -B /media/trial/trial_guest.py", 600)
         self.say(output[-2500:])
         if code != 0:
             raise Failed("see above")
