@@ -92,8 +92,8 @@ bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa, p2m_type_t t,
         .data = l->id | (npfec.insn_fetch ? IOREQ_LEND_FETCH : 0),
     };
 
-    /* One which an interrupt came between is the same fault still. */
-    if ( !ioreq_lend_left(lf->ioserv, &lf->req) )
+    /* With each request that's sent.  An interrupt may have come between. */
+    if ( !ioreq_lend_waits(lf->ioserv) )
     {
         l->faults++;
 
