@@ -118,7 +118,7 @@ def try_all(wanted, seconds=None):
             KINDS[name](seconds or (STALL if name == "two_processors" else SHORT))
 
 
-@limit(400)
+@limit(600)
 @cases(*KINDS)
 def test_wait(wanted):
     try_all(wanted)
