@@ -180,7 +180,7 @@ usage: ./lend bench [OPTION]...
 
 Runs the cases of the lane bench: the same guest, device and work on Xen with lending and under KVM, both in the same emulated
 machine, some also with the BAR emulated. Prints a table: ratios of time and instructions, counts, and which goals are met.
-About 20 minutes on two idle processors, 5 with --quick.
+Six of the ten cases took 10 minutes on two processors; with --quick some are smaller, and each runs once.
 
   --quick           smaller sizes, one run of each
   --only NAME,NAME  these cases only; --list has the names
