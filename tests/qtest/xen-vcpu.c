@@ -25,8 +25,8 @@ static int fifo = -1;
 /* Setting up and tearing down */
 
 /*
- * Where AddressSanitizer is a library, it has to come first.  QEMU has it if this
- * program has.
+ * Where AddressSanitizer is a library, it has to come first.  QEMU has it if
+ * this program has.
  */
 static char *sanitizer(void)
 {

@@ -347,7 +347,8 @@ static void prefault(const LendPrefault *prefault)
                           PREFAULT_PAGES);
 
         /* It is a hint: the guest will ask for what is missing. */
-        if (xen_lend_resolve(lease, offset, nr, false, 0, &out) < 0 || !out.nr) {
+        if (xen_lend_resolve(lease, offset, nr, false, 0, &out) < 0 ||
+            !out.nr) {
             break;
         }
         offset += (uint64_t)out.nr << page_bits;
