@@ -89,6 +89,15 @@ slowest() {
         sort -rn | head -n "$slowest_n" | sed 's/^/   /'
 }
 
+# build_lane LANE PATTERN: what it needs
+build_lane() {
+    lane_packages=$(of_lane "$1" packages)
+    # shellcheck disable=SC2086
+    [ -z "$lane_packages" ] || root_add $lane_packages
+    for lane_part in $(of_lane "$1" trees); do build_part "$lane_part" tree; done
+    for lane_part in $(lane_parts "$1" "$2"); do build_part "$lane_part"; done
+}
+
 # run_lane LANE PATTERN DIR: its output is in DIR as well, and its exit status
 run_lane() {
     # shellcheck disable=SC2046
@@ -133,11 +142,7 @@ cmd_test() {
         names=$(in_root $(lane_command "$lane") --list "$pattern")
         [ -n "$names" ] || continue
         if [ -n "$list" ]; then echo "$names" | sed "s/^/$lane  /"; continue; fi
-        lane_packages=$(of_lane "$lane" packages)
-        # shellcheck disable=SC2086
-        [ -z "$lane_packages" ] || root_add $lane_packages
-        for part in $(of_lane "$lane" trees); do build_part "$part" tree; done
-        for part in $(lane_parts "$lane" "$pattern"); do build_part "$part"; done
+        build_lane "$lane" "$pattern"
         lane_dir=$(run_dir "$lane")
         companion=$(of_lane "$lane" beside)
         case " $wanted " in *" ${companion:-none} "*)
@@ -233,8 +238,7 @@ cmd_bench() {
         echo "$bench_names" | grep -qx -e "$name" || die "no case '$name'; the cases are: $(echo "$bench_names" | xargs)"
         bench_pattern=$bench_pattern${bench_pattern:+,}bench_$name.
     done
-    for part in $(of_lane bench trees); do build_part "$part" tree; done
-    for part in $(of_lane bench parts); do build_part "$part"; done
+    build_lane bench "$bench_pattern"
     bench_dir=$(run_dir bench)
     bench_start=$(date +%s) bench_kind=bench${bench_quick:+-quick}
     bench_last=$(cat "$LEND_CACHE/times/$bench_kind" 2>/dev/null || :)

@@ -4,8 +4,8 @@
 import os
 
 import figures
-from bench_touch import MIB, new_file
 from lendlab import case, cases, ivshmem, kvm, limit, note
+from taking import MIB, filled
 
 WHO = "guest kernel", "guest", "Xen", "kernel", "user"
 
@@ -23,7 +23,7 @@ def story(path):
 
 def one(on=figures.ON):
     """The first is for the program's own sake: what is called for the first time is looked up and paged in."""
-    path = new_file("/dev/shm", 4 * MIB)
+    path = filled("/dev/shm/bench", size=4 * MIB)
     with figures.guest_with(*ivshmem(path, 4 * MIB), on=on) as guest:
         guest.must("bench one 1000")
         for number, page in enumerate((100, 300, 500)):

@@ -4,15 +4,15 @@
 import os
 
 import figures
-from bench_touch import MIB, PAGE, new_file
 from lendlab import case, cases, ivshmem, kvm, limit
+from taking import MIB, PAGE, filled
 
 SIZE = 64 * MIB
 PASSES = 4
 
 
 def steady():
-    path = new_file("/dev/shm", SIZE)
+    path = filled("/dev/shm/bench", size=SIZE)
     with figures.guest_with(*ivshmem(path, SIZE)) as guest:
         guest.must(f"bench touch order {SIZE}", 300)
         for number in range(3):

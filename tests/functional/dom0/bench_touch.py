@@ -5,25 +5,18 @@ import os
 
 import figures
 from lendlab import DATA, case, cases, ivshmem, kvm, limit
+from taking import MIB, PAGE, filled
 from test_backing import bar_of_shared_memory
 
-MIB = 1 << 20
-PAGE = 4096
 SIZE = 64 * MIB
 WAYS = {"order": SIZE // PAGE, "back": SIZE // PAGE, "stride": 1024, "random": 1024}
 
 
-def new_file(where, size, filled=True):
-    """Its pages are in memory (and on the disk) if it is filled, else it is a hole."""
-    path = where + "/bench"
-    with open(path, "wb") as out:
-        out.truncate(size)
-        if filled:
-            block = b"\x5a" * MIB
-            for _ in range(size // MIB):
-                out.write(block)
-        out.flush()
-        os.fsync(out.fileno())
+def new_file(where, size):
+    """Its pages are in memory, and on the disk."""
+    path = filled(where + "/bench", size=size)
+    with open(path, "rb") as data:
+        os.fsync(data.fileno())
     return path
 
 
@@ -63,7 +56,9 @@ def vram():
 def holes():
     """What the file does not have yet: in a row, and one page in 16."""
     for way, count in {"order": 4096, "stride": 1024}.items():
-        path = new_file("/dev/shm", SIZE, filled=False)
+        path = "/dev/shm/bench"
+        with open(path, "wb") as out:
+            out.truncate(SIZE)
         touched("holes", path, {way: count}, SIZE, write=True)
         os.unlink(path)
 
