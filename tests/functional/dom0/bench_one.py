@@ -4,7 +4,7 @@
 import os
 
 import figures
-from lendlab import case, cases, ivshmem, kvm, limit, note
+from lendlab import ivshmem, kvm, limit, note
 from taking import MIB, filled
 
 WHO = "guest kernel", "guest", "Xen", "kernel", "user"
@@ -33,20 +33,12 @@ def one(on=figures.ON):
     os.unlink(path)
 
 
-def try_all(wanted):
-    for name in wanted:
-        with case(name):
-            one()
+@limit(200)
+def test_xen():
+    one()
 
 
 @limit(200)
-@cases("path")
-def test_xen(wanted):
-    try_all(wanted)
-
-
-@limit(200)
-@cases("path")
 @kvm
-def test_kvm(wanted):
-    try_all(wanted)
+def test_kvm():
+    one()

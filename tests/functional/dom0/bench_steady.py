@@ -4,7 +4,7 @@
 import os
 
 import figures
-from lendlab import case, cases, ivshmem, kvm, limit
+from lendlab import ivshmem, kvm, limit
 from taking import MIB, PAGE, filled
 
 SIZE = 64 * MIB
@@ -21,23 +21,12 @@ def steady():
     os.unlink(path)
 
 
-KINDS = {"passes": steady}
-
-
-def try_all(wanted):
-    for name in wanted:
-        with case(name):
-            KINDS[name]()
+@limit(900)
+def test_xen():
+    steady()
 
 
 @limit(900)
-@cases(*KINDS)
-def test_xen(wanted):
-    try_all(wanted)
-
-
-@limit(900)
-@cases(*KINDS)
 @kvm
-def test_kvm(wanted):
-    try_all(wanted)
+def test_kvm():
+    steady()

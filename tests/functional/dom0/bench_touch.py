@@ -4,7 +4,7 @@
 import os
 
 import figures
-from lendlab import DATA, case, cases, ivshmem, kvm, limit
+from lendlab import DATA, cases, drop_caches, ivshmem, kvm, limit, try_cases
 from taking import MIB, PAGE, filled
 from test_backing import bar_of_shared_memory
 
@@ -43,7 +43,8 @@ def warm():
 def cold():
     path = new_file(DATA, SIZE)
     for way, count in {"order": SIZE // PAGE, "random": 512}.items():
-        figures.drop_caches()
+        os.sync()
+        drop_caches()
         touched("page cache, cold", path, {way: count}, SIZE)
     os.unlink(path)
 
@@ -66,20 +67,14 @@ def holes():
 MEMORY = {"memfd": memfd, "warm": warm, "cold": cold, "vram": vram, "holes": holes}
 
 
-def try_all(wanted):
-    for name in wanted:
-        with case(name):
-            MEMORY[name]()
-
-
 @limit(1200)
 @cases(*MEMORY)
 def test_xen(wanted):
-    try_all(wanted)
+    try_cases(wanted, MEMORY)
 
 
 @limit(1200)
 @cases(*MEMORY)
 @kvm
 def test_kvm(wanted):
-    try_all(wanted)
+    try_cases(wanted, MEMORY)

@@ -14,7 +14,8 @@ import threading
 
 import scenario
 from kvmguest import KvmGuest
-from lendlab import LEND, XEN, Guest, Skip, ask, case, cases, kvm, limit, madvise, note, pmem, progress, run, wait_for, zram_swap
+from lendlab import (LEND, XEN, Guest, Skip, ask, case, cases, drop_caches, kvm, limit, madvise, note, pmem, progress, run,
+                     wait_for, zram_swap)
 from test_examples import Example, pmem as pmem_example
 from test_pmem import image, placed
 
@@ -51,8 +52,7 @@ class Away(threading.Thread):
     def run(self):
         while not self.over.wait(3):
             os.sync()
-            with open("/proc/sys/vm/drop_caches", "w") as drop:
-                drop.write("1")
+            drop_caches()
             with contextlib.suppress(OSError, AssertionError):      # the guest may be at its end
                 for path in self.paths:
                     madvise(self.pid, path, 21)

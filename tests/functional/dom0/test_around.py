@@ -6,7 +6,7 @@ Figures are per page that the guest needs: faults, and pages that Xen newly inst
 import os
 import re
 
-from lendlab import backing, case, cases, limit, note, run
+from lendlab import backing, case, cases, drop_caches, limit, note, run
 from lendvmm import GFN, Ring0, Server, no_kernel_complaints, reclaims
 
 SUPER = 512                         # pages of 2 MiB
@@ -180,8 +180,7 @@ def no_io(pair):
     path = backing("around.bin", SUPER * 4096)
     pair.server.do(f"lease file={path} {SUPER}")
     pair.server.do(f"random 0 {SUPER}")
-    with open("/proc/sys/vm/drop_caches", "w") as drop:
-        drop.write("3")
+    drop_caches(3)
     before = pair.server.stats()
     pair.touch(32)
     after = pair.server.stats()

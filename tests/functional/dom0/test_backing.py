@@ -8,7 +8,7 @@ import os
 import time
 
 from fusefile import FuseFile
-from lendlab import DATA, Skip, backing, cases, limit, note, pattern, pvh
+from lendlab import DATA, Skip, backing, cases, drop_caches, limit, note, pattern, pvh
 from lendvmm import GFN, Bench, Server
 
 PAGES = 64
@@ -403,8 +403,7 @@ def fd_of_file(bench):
     path = scratch("byfd.bin")
     by_fd(bench, f"file={path}")
     bench.server.do("sync")
-    with open("/proc/sys/vm/drop_caches", "w") as drop:
-        drop.write("3")
+    drop_caches(3)
     bench.same("after fsync and dropped caches")
     bench.write(3, 4, 0x60000)
     bench.server.do("sync")

@@ -7,7 +7,7 @@ import itertools
 import os
 import time
 
-from lendlab import Skip, backing, case, cases, limit, note, punch, pvh, run, wait_for
+from lendlab import Skip, backing, case, cases, drop_caches, knob, limit, note, punch, pvh, run, wait_for
 from lendvmm import GFN, Bench, Ring0, Server, no_kernel_complaints, swap, vmstat
 
 PAGES = 64
@@ -54,11 +54,6 @@ FILE = {
 }
 
 
-def knob(path, value):
-    with open(path, "w") as out:
-        out.write(str(value))
-
-
 def merge(bench):
     """Let KSM find the pages of equal contents."""
     def shared():
@@ -97,7 +92,7 @@ def readonly(bench):
 
 OWN = {
     "ksm": merge, "soft_offline": soft_offline, "readonly": readonly,
-    "drop": lambda bench: knob("/proc/sys/vm/drop_caches", 3),
+    "drop": lambda bench: drop_caches(3),
 }
 
 
@@ -338,7 +333,7 @@ def elsewhere(guest, server, around):
     path = backing("elsewhere.bin", 2 * HALF * 4096)
     server.do(f"lease file={path} {2 * HALF} {around}")
     server.do(f"random 0 {2 * HALF}")
-    knob("/proc/sys/vm/drop_caches", 3)
+    drop_caches(3)
     before = server.stats()
     with holes_elsewhere(path):
         seen = guest.must(f"touch {GFN:#x} {HALF} 1", timeout=200)

@@ -10,7 +10,7 @@ import struct
 import time
 
 import scenario
-from lendlab import DATA, Guest, ask, case, cases, limit, madvise, note, pmem, run, sha256, tell, wait_for
+from lendlab import DATA, Guest, ask, case, cases, drop_caches, limit, madvise, note, pmem, run, sha256, tell, wait_for
 
 MIB = 1 << 20
 PAGES = 32                          # of the file that is hammered
@@ -300,8 +300,7 @@ def test_two_guests_share():
     with mounted(path, "loop") as where, open(where + "/f", "wb") as out:
         out.write(os.urandom(size))
     os.sync()
-    with open("/proc/sys/vm/drop_caches", "w") as drop:
-        drop.write("1")
+    drop_caches()
     with borrower(path, 64 * MIB, more=",readonly=on,rom=on") as one, \
             borrower(path, 64 * MIB, more=",readonly=on,rom=on", name="second") as two:
         def grown(guest, options):

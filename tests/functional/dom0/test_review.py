@@ -6,7 +6,7 @@ import os
 import re
 import time
 
-from lendlab import Guest, backing, domains, ivshmem, limit, note, run, wait_for, xen_log
+from lendlab import Guest, backing, domains, drop_caches, ivshmem, limit, note, run, wait_for, xen_log
 from lendvmm import GFN, Paused, Ring0, Server, no_kernel_complaints, program, reclaims, tap
 
 GIB = 1 << 18       # pages
@@ -223,8 +223,7 @@ def test_qemu():
         with open(path, "r+b") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         run("sync")
-        with open("/proc/sys/vm/drop_caches", "w") as drop:
-            drop.write("3")
+        drop_caches(3)
         guest.qmp("stop")
         pending = guest.send("bar read 0")
         run("sleep", "2")

@@ -5,7 +5,7 @@ import contextlib
 import time
 
 from fusefile import FuseFile
-from lendlab import Guest, case, cases, ivshmem, limit, note, pattern, wait_for
+from lendlab import Guest, cases, ivshmem, limit, note, pattern, try_cases, wait_for
 from lendvmm import no_kernel_complaints
 
 SIZE = 1 << 20
@@ -36,7 +36,7 @@ def waiting(vcpus=1, deaf=False, after=lambda guest: None, cmdline=""):
     no_kernel_complaints()
 
 
-def one_processor(seconds, timer="xen", cmdline=""):
+def one_processor(seconds=SHORT, timer="xen", cmdline=""):
     """The only vCPU waits: the console, timers and other programs go on all the same, and it is one fault for all that."""
     with waiting(cmdline=cmdline) as guest:
         used = guest.must("cat /sys/devices/system/clockevents/clockevent0/current_device")
@@ -52,12 +52,12 @@ def one_processor(seconds, timer="xen", cmdline=""):
         note(f"{commands} commands while its only vCPU waits")
 
 
-def apic_timer(seconds):
+def apic_timer():
     """The same with a timer that Xen emulates in place of its own kind."""
-    one_processor(seconds, "lapic", "xen_no_vector_callback")
+    one_processor(SHORT, "lapic", "xen_no_vector_callback")
 
 
-def two_processors(seconds):
+def two_processors(seconds=STALL):
     """What the other one wants of both is done: caches dropped on each, a program run on the one that waits."""
     with waiting(2) as guest:
         end, rounds = time.monotonic() + seconds, 0
@@ -68,7 +68,7 @@ def two_processors(seconds):
         note(f"{rounds} times something for both processors to do")
 
 
-def paused(seconds):
+def paused():
     """With interrupts coming while it waits, is paused, and goes on."""
     from test_toolstack import nmi, pause, vcpu_set
     with waiting(2) as guest:
@@ -80,7 +80,7 @@ def paused(seconds):
         guest.must("taskset 2 true", 15)
 
 
-def device(seconds):
+def device():
     """A device model has one place for what a vCPU asks of it: who asks for something else meanwhile waits for the page to come.
     Nothing is lost."""
     def goes_on(guest):
@@ -94,7 +94,7 @@ def device(seconds):
         assert lease["waiting"] == 1 and lease["faults"] == 1, lease
 
 
-def destroyed(seconds):
+def destroyed():
     """As it waits, with timers ticking."""
     data = pattern(SIZE, seed="destroyed")
     with FuseFile(data) as fuse:
@@ -112,13 +112,7 @@ KINDS = {"one_processor": one_processor, "apic_timer": apic_timer, "two_processo
          "device": device, "destroyed": destroyed}
 
 
-def try_all(wanted, seconds=None):
-    for name in wanted:
-        with case(name):
-            KINDS[name](seconds or (STALL if name == "two_processors" else SHORT))
-
-
 @limit(600)
 @cases(*KINDS)
 def test_wait(wanted):
-    try_all(wanted)
+    try_cases(wanted, KINDS)

@@ -7,10 +7,9 @@ import re
 import subprocess
 import time
 
-from lendlab import ask, debug, debug_pv, limit, note, run, wait_for, xen_log
+from lendlab import ask, debug, debug_pv, knob, limit, note, run, wait_for, xen_log
 from lendvmm import GFN, Paused, Server, judge, no_kernel_complaints, program, swap, tap
 from test_backing import bar_of_shared_memory
-from test_invalidation import knob
 
 DEBUG = "/sys/kernel/debug"
 TRACE = "/sys/kernel/tracing"

@@ -16,7 +16,7 @@ import time
 import test_backing
 import test_invalidation as inv
 from fusefile import FuseFile
-from lendlab import Skip, ask, backing, debug, limit, note, pattern, timed
+from lendlab import Skip, ask, backing, debug, knob, limit, note, pattern, timed
 from lendvmm import GFN, Bench, Server, swap
 from torture_debug import clean, quiet
 
@@ -120,7 +120,7 @@ class Mix:
         if target is not self.bench:
             return target.do(command)
         if command == "!compact":
-            return inv.knob(f"/sys/devices/system/node/node{self.random.randrange(2)}/compact", 1)
+            return knob(f"/sys/devices/system/node/node{self.random.randrange(2)}/compact", 1)
         return inv.do(target, command)
 
     def story(self):
@@ -186,7 +186,7 @@ def test_mix():
     seed, seconds = ask(seed=True), ask(seconds=True)
     note(f"seed {seed} (LEND_SEED={seed} repeats it, but for the timing), {seconds} s")
     quiet()
-    inv.knob("/proc/sys/vm/dirty_writeback_centisecs", 0)       # what counts faults wants no write-back of its own accord
+    knob("/proc/sys/vm/dirty_writeback_centisecs", 0)       # what counts faults wants no write-back of its own accord
     end = time.monotonic() + seconds
     with swap(), Bench(vcpus=2, cmdline="isolcpus=1 irqaffinity=0") as bench:
         mix = Mix(bench, seed)

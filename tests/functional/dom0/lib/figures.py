@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from kvmguest import KvmGuest
-from lendlab import XEN, Guest, ask, note, run
+from lendlab import XEN, Guest, ask, note
 
 GUEST_KERNEL, GUEST_USER, XEN_ITSELF, KERNEL, USER = range(5)
 PVH = XEN and os.path.exists("/sys/hypervisor/guest_type") and open("/sys/hypervisor/guest_type").read().strip() == "PVH"
@@ -121,9 +121,3 @@ def measure(case, what, units, unit, guest, command, lease="lm", on=ON, number=0
     with window(case, what, units, unit, guest, lease, on, number) as found:
         guest.must(f"bench {command}", timeout)
     return found
-
-
-def drop_caches():
-    run("sync")
-    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as drop:
-        drop.write("1")

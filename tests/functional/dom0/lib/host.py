@@ -39,6 +39,17 @@ def wait_for(what, condition, timeout=30, pause=0.1):
         time.sleep(pause)
 
 
+def knob(path, value):
+    """Write to a file of /proc, /sys or the like."""
+    with open(path, "w") as out:
+        out.write(str(value))
+
+
+def drop_caches(what=1):
+    """The page cache as far as it is clean (1), or that and inodes and the like (3)."""
+    knob("/proc/sys/vm/drop_caches", what)
+
+
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
@@ -140,7 +151,6 @@ def zram_swap(mib=256):
         if "zram" in swaps.read():
             return
     run("modprobe", "zram")
-    with open("/sys/block/zram0/disksize", "w") as size:
-        size.write(f"{mib}M")
+    knob("/sys/block/zram0/disksize", f"{mib}M")
     run("mkswap", "/dev/zram0")
     run("swapon", "/dev/zram0")

@@ -9,9 +9,9 @@ import sys
 
 import guest
 from guest import Guest, clean, ivshmem, pmem, save_ready
-from host import (DATA, LEND, LIBC, PATIENCE, QEMU, XEN, backing, domains, fallocate, frames, madvise, mapped, mapping_of, pattern,
-                  punch, run, sha256, wait_for, xen_log, zram_swap)
-from report import Skip, ask, case, cases, debug, debug_pv, kvm, limit, note, progress, pvh, tell, timed, why
+from host import (DATA, LEND, LIBC, PATIENCE, QEMU, XEN, backing, domains, drop_caches, fallocate, frames, knob, madvise, mapped,
+                  mapping_of, pattern, punch, run, sha256, wait_for, xen_log, zram_swap)
+from report import Skip, ask, case, cases, debug, debug_pv, kvm, limit, note, progress, pvh, tell, timed, try_cases, why
 
 __all__ = [name for name in dir() if not name.startswith("_")]
 

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 
-from lendlab import Guest, LEND, Skip, case, note, run, xen_log
+from lendlab import Guest, LEND, Skip, case, knob, note, run, xen_log
 
 GFN = 0x100000                      # where leases go: above all RAM of a small guest
 
@@ -176,16 +176,14 @@ def swap(megabytes=128):
     """Swap space in compressed memory."""
     if not os.path.exists("/sys/block/zram0"):
         run("modprobe", "zram")
-    with open("/sys/block/zram0/disksize", "w") as size:
-        size.write(f"{megabytes}M")
+    knob("/sys/block/zram0/disksize", f"{megabytes}M")
     run("mkswap", "/dev/zram0")
     run("swapon", "/dev/zram0")
     try:
         yield
     finally:
         run("swapoff", "/dev/zram0", check=False)
-        with open("/sys/block/zram0/reset", "w") as reset:
-            reset.write("1")
+        knob("/sys/block/zram0/reset", 1)
 
 
 def reclaims():

@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 
-from lendlab import (DATA, Guest, ask, domains, frames, ivshmem, madvise, mapped, punch, run, sha256,
+from lendlab import (DATA, Guest, ask, domains, frames, ivshmem, knob, madvise, mapped, punch, run, sha256,
                      wait_for, xen_log)
 
 MIB = 1 << 20
@@ -197,13 +197,11 @@ def migration(guest, hammer):
     """the kernel copies pages to other frames and frees the old ones: compaction, and soft-offlining of 16 of them"""
     pid = guest.dm_pid()
     before = frames(pid, hammer.path)[:hammer.pages]
-    with open("/proc/sys/vm/compact_memory", "w") as compact:
-        compact.write("1")
+    knob("/proc/sys/vm/compact_memory", 1)
     middle = frames(pid, hammer.path)[:hammer.pages]
     for frame in [frame for frame in middle if frame][:16]:
         try:
-            with open("/sys/devices/system/memory/soft_offline_page", "w") as offline:
-                offline.write(str(frame * PAGE))
+            knob("/sys/devices/system/memory/soft_offline_page", frame * PAGE)
         except OSError as error:
             # a page that somebody else holds just now (a write-back, a fault in progress) stays where it is
             if error.errno != errno.EBUSY:
