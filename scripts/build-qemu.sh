@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds qemu-system-x86_64 (outer emulator and device model). Runs in the build root; $1 is where the result goes.
-# BUILD_PRISTINE is a tree to be built in place of the pinned one, BUILD_WORK where that is done.
+# BUILD_PRISTINE is a tree to be built in place of the pinned one, BUILD_WORK where that is done, BUILD_OPTIONS files of options.
 set -eu
 . "$TOP/scripts/lib/common.sh"
 . "$TOP/scripts/lib/source.sh"
@@ -20,7 +20,8 @@ rsync -a --checksum --delete --exclude=/build "$work/patched/" "$work/src/"
 
 mkdir -p "$work/src/build"
 cd "$work/src/build"
-options=$(sed 's/#.*//' "$TOP/configs/qemu.options" | xargs)
+# shellcheck disable=SC2086
+options=$(sed 's/#.*//' ${BUILD_OPTIONS:-"$TOP/configs/qemu.options"} | xargs)
 if [ ! -e build.ninja ] || [ "$options" != "$(cat options 2>/dev/null)" ]; then
     # ccache has a "gcc" and no "cc", which configure would take
     # shellcheck disable=SC2086

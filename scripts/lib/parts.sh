@@ -4,7 +4,7 @@
 
 # shellcheck shell=sh
 PARTS="root xen qemu module guest dom0 payload"
-LANE_PARTS="debugkernel guestroot package debiandom0 flask counter"      # built only for a lane that names it, or when named
+LANE_PARTS="debugkernel guestroot package debiandom0 flask counter qemugpu gpuroot gpupayload"      # built only for a lane that names it, or when named
 
 part_text() {
     case $1 in
@@ -19,6 +19,9 @@ part_text() {
         debiandom0) echo "making a disk with a stock Debian dom0, for the lane package" ;;
         flask) echo "building Xen with Flask, for the lane flask" ;;
         counter) echo "building the emulator's plugin that counts, for the lane bench" ;;
+        qemugpu) echo "building QEMU with virglrenderer, for the GPU demo and tests" ;;
+        gpupayload) echo "packing what the GPU demo and tests need besides" ;;
+        gpuroot) echo "making a disk with Mesa, for the GPU demo and tests" ;;
         debugkernel) echo "building kernels that check themselves, for the lane torture" ;;
     esac
 }
@@ -29,7 +32,7 @@ part_space() {
         root) echo 8000 ;;
         debugkernel) echo 8000 ;;
         package|debiandom0) echo 5000 ;;
-        qemu|dom0) echo 3000 ;;
+        qemu|dom0|qemugpu|gpuroot) echo 3000 ;;
         guestroot) echo 2000 ;;
         xen|flask) echo 1000 ;;
         *) echo 200 ;;
@@ -45,7 +48,7 @@ space_to_come() {
 }
 
 # part_source PART: what of configs/sources it is built of
-part_source() { case $1 in xen|qemu) echo "$1" ;; flask) echo xen ;; counter) echo qemu ;; package) echo xen qemu ;; esac; }
+part_source() { case $1 in xen|qemu) echo "$1" ;; flask) echo xen ;; counter|qemugpu) echo qemu ;; package) echo xen qemu ;; esac; }
 
 # part_key PART: the words and paths that decide what comes out
 part_key() {
@@ -58,6 +61,10 @@ part_key() {
                      configs/xen.config xen-patches xen ;;
         qemu)    key_of "$(root_id)" "$(source_id qemu)" $common $lib/overlay.sh configs/qemu.options \
                      hw include accel qapi linux/include qemu-patches ;;
+        qemugpu) key_of "$(root_id)" "$(source_id qemu)" $common scripts/build-qemu.sh $lib/overlay.sh configs/qemu.options \
+                     configs/qemugpu.options hw include accel qapi linux/include qemu-patches ;;
+        gpuroot) key_of "$(root_id)" $common $lib/debian-tree.sh images/gpuroot ;;
+        gpupayload) key_of "$(part_key qemugpu)" "$(part_key guest)" $common $lib/initrd.sh tests/gpu ;;
         module)  key_of "$(root_id)" $common linux ;;
         guest)   key_of "$(root_id)" $common $lib/initrd.sh images/guest tests/guest ;;
         dom0)    key_of "$(root_id)" $common $lib/debian-tree.sh $lib/initrd.sh \
@@ -95,7 +102,7 @@ build_part() {
     case " $PARTS $LANE_PARTS " in *" $1 "*) ;; *) die "no part '$1'; the parts are: $PARTS $LANE_PARTS" ;; esac
     build_root
     [ "$1" != root ] || return 0
-    if [ "$1" = payload ]; then for need in xen qemu module guest; do build_part $need; done; set -- payload; fi
+    for need in $(part_needs "$1"); do ( build_part "$need" ) || exit 1; done
     have_part "$@" || with_lock "$1" make_part "$@"
     for part_from in $(part_source "$1"); do source_note "$part_from"; done
 }
@@ -118,6 +125,7 @@ make_part() {
         step "$1" "$(part_text "$1")" in_root env LEND_MIRROR="${part_mirror%/}" \
             XEN_DIR="$(part_dir_of "$1" xen)" QEMU_DIR="$(part_dir_of "$1" qemu)" \
             MODULE_DIR="$(part_dir_of "$1" module)" GUEST_DIR="$(part_dir_of "$1" guest)" \
+            QEMUGPU_DIR="$(part_dir_of "$1" qemugpu)" \
             sh "$TOP/scripts/build-$1.sh" "$part_tmp"
         # files edited meanwhile: what came out has no certain key, so once more
         [ "$(part_key "$1")" = "$part_key" ] && break
@@ -127,7 +135,10 @@ make_part() {
     [ ! -d "$LEND_CACHE/trees/$1" ] || printf '%s\n' "$part_key" >"$LEND_CACHE/trees/$1/key"
 }
 
-# only the payload is made of other parts
-part_dir_of() { if [ "$1" = payload ]; then part_dir "$2"; fi; }
+# part_needs PART: the parts that it is made of
+part_needs() { case $1 in payload) echo xen qemu module guest ;; gpupayload) echo qemugpu guest ;; esac; }
+
+# part_dir_of PART NEED: where that is, if it is one of them
+part_dir_of() { case " $(part_needs "$1") " in *" $2 "*) part_dir "$2" ;; esac; }
 
 build_all() { for part in $PARTS; do build_part "$part"; done; }

@@ -67,6 +67,8 @@ class Machine:
             kernel, memory, dom0_mem = parts["debugkernel"], memory + 1024, dom0_mem + 1024
             self.READY = 400
             linux += "" if pvh else "-pv"
+        if "gpuroot" in parts:          # a dom0 that draws, and compiles shaders for that
+            memory, dom0_mem = memory + 1024, dom0_mem + 1024
         mode += " lend_alone"
         # a PVH dom0 has addresses of its own: devices reach its memory through the IOMMU
         # and Linux can make believe that it has several nodes
@@ -86,6 +88,10 @@ class Machine:
             memory = 12 << 10
             more = ["-drive", disk.format(parts["guestroot"] + "/guestroot.img", "vdd", "readonly=on"),
                     "-device", "virtio-blk-pci,drive=vdd" + via]
+        if "gpuroot" in parts:
+            for name in ("gpuroot", "gpupayload"):
+                more += ["-drive", disk.format(f"{parts[name]}/{name}.img", name, "readonly=on"),
+                         "-device", f"virtio-blk-pci,drive={name}{via}"]
         self.argv = [
             qemu + "/qemu-system-x86_64", "-L", qemu + "/share",
             "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "EPYC,+svm,+npt,-monitor,-rdtscp",

@@ -82,6 +82,11 @@ def answer(machine, question):
             return machine.new_marks()
         if "figure" in question:
             return keep_figure(question["figure"])
+        if "store" in question:         # a file for the run's directory; its path
+            path = os.path.join(machine.dir, os.path.basename(question["store"]))
+            with open(path, "wb") as out:
+                out.write(base64.b64decode(question["data"]))
+            return path
         if "disk_sha256" in question:
             return hashlib.sha256(machine.disk_file(question["disk_sha256"])).hexdigest()
         if "seed" in question:
@@ -350,7 +355,7 @@ def arguments():
     parser.add_argument("--lane", default="functional", help="whose tests: those in dom0/LANE_*.py (functional: test_*.py)")
     parser.add_argument("--dir", default=os.environ.get("LANE_DIR"), help="for logs, and the file counts")
     parser.add_argument("--shell", help="one command in dom0 instead of the tests")
-    parser.add_argument("--demo", action="store_true", help="the story instead of the tests")
+    parser.add_argument("--demo", const="demo", nargs="?", help="the story instead of the tests, or that of another module")
     parser.add_argument("--timeout", type=int, default=300, help="of --shell")
     parser.add_argument("--xen", default="xen", help="the part whose Xen it is")
     parser.add_argument("--xen-args", default="")
@@ -385,7 +390,7 @@ def main():
             print(lane.trouble)
             return 1
         if options.demo:
-            return demo(lane, booted)
+            return demo(lane, booted, options.demo)
         if options.shell:
             return shell(lane, options)
         if not lane.trouble:
@@ -403,10 +408,10 @@ def main():
     return lane.counts["fail"] > 0
 
 
-def demo(lane, booted):
+def demo(lane, booted, module):
     print(f"   Xen and dom0 are up after {booted:.0f} s{' (from a snapshot)' if lane.machine.from_snapshot else ''}\n", flush=True)
     try:
-        result, reason, output = run_one(lane.machine, "test", "demo.story", 400, lambda line: print(line, flush=True))
+        result, reason, output = run_one(lane.machine, "test", module + ".story", 600, lambda line: print(line, flush=True))
     except MachineDied as error:
         result, reason, output = "fail", str(error), ""
         tail(lane.machine.serial)

@@ -269,4 +269,5 @@ def clean():
     """Between tests: no guest and no device model is left, whatever the test did."""
     for name in domains():
         subprocess.run(["xl", "destroy", name], stdin=subprocess.DEVNULL, timeout=30)
-    subprocess.run(["pkill", "-KILL", "-f", QEMU], stdin=subprocess.DEVNULL)
+    for qemu in (QEMU, "/usr/lib/xen-lend-gpu/qemu-system-x86_64", "virgl_render_server"):
+        subprocess.run(["pkill", "-KILL", "-f", qemu], stdin=subprocess.DEVNULL)
