@@ -13,10 +13,11 @@ def figures(text):
     return {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", text)}
 
 
-def stale_access(revocations, seconds, pages=128, vcpus=4, rounds=1):
-    """Until so many revocations, or so many seconds; the figures. The guest has to go round so often for each revocation."""
-    seed = ask(seed=True)
-    note(f"seed {seed} (LEND_SEED={seed} repeats it, but for the timing), {vcpus} vCPUs, {pages} pages")
+def stale_access(revocations, seconds, pages=128, vcpus=4, rounds=1, part=0):
+    """Until so many revocations, or so many seconds; the figures. The guest has to go round so often for each revocation.
+    A part of a longer one has a seed of its own."""
+    seed = ask(seed=True) + part
+    note(f"seed {seed} (LEND_SEED={seed - part} repeats it, but for the timing), {vcpus} vCPUs, {pages} pages")
     with Ring0(vcpus=vcpus) as guest:
         mover = subprocess.Popen([program("lend_torture"), str(guest.domid), hex(GFN), str(pages), str(revocations), str(seconds),
                                   str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
