@@ -46,7 +46,7 @@ def replay(image):
 
 class Machine:
     PATIENCE = 1        # how many seconds a second of dom0's may take
-    READY = 120         # and how many until it is up
+    READY = 300         # and how many until it is up
     interactive = False
     can_snapshot = from_snapshot = False
     DISCARD = "snapshot=on"         # of dom0's disk: what is written to it is thrown away
