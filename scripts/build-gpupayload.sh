@@ -21,9 +21,8 @@ done
 gcc -std=gnu11 -O2 -Wall -Wextra -Wno-missing-field-initializers -Werror -I"$dest/shaders" \
     -o "$tree/vk" "$TOP/tests/gpu/vk.c" -lvulkan
 
-# the guest's initrd has our program, and modules for a root file system on persistent memory and for the GPU
-initrd_modules "$dest/gpu" 300 virtio_gpu
-mkdir -p "$dest/gpu/gpu"
+# the guest's initrd has our program, and the GPU's modules, which tests load
+initrd_modules "$dest/gpu/gpu" 300 virtio_gpu
 cp "$tree/vk" "$dest/gpu/gpu/"
 initrd_pack "$dest/gpu" "$dest/gpu.gz"
 cat "$GUEST_DIR/initrd-pmem.gz" "$dest/gpu.gz" >"$tree/guest/initrd-gpu.gz"

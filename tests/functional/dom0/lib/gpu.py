@@ -77,6 +77,8 @@ class GpuGuest:
         self.device = names[self.picture]
         guest.must(f"mkdir /r; mount -t ext4 -o ro,dax {names[self.size]} /r; for d in proc sys dev; do mount -o bind /$d /r/$d; "
                    "done; mount -o bind /tmp /r/tmp; mount -t tmpfs t /r/dev/shm; cp /gpu/vk /tmp/vk; ifconfig lo up", 60)
+        # without a console on the screen: each of its lines would be drawn by software
+        guest.must("for m in /gpu/modules/*; do case $m in *kms_helper*) insmod $m fbdev_emulation=0;; *) insmod $m;; esac; done", 60)
         return self
 
     def __exit__(self, *exc):
