@@ -431,7 +431,7 @@ def shell(lane, options):
 
 def shown(name, case=None):
     """test_module.test_name (or ept_module.test_name, ...) as module.name, and the case"""
-    return re.sub(r"\b(test|ept|differential|flask|bench)_", "", name) + (f".{case}" if case else "")
+    return re.sub(r"\b(test|ept|differential|flask|bench|gpu)_", "", name) + (f".{case}" if case else "")
 
 
 if __name__ == "__main__":

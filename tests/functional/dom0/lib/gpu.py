@@ -18,6 +18,9 @@ GPU_QEMU = "/run/xen-lend-qemu-gpu"         # starts it in there
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "XDG_RUNTIME_DIR": "/tmp", "MESA_SHADER_CACHE_DISABLE": "true"}
 BIND = ("/dev", "/proc", "/sys", "/run", "/tmp", "/lend", "/var/lib/xen", "/var/log/xen", "/usr/lib/xen-lend", PLACE)
 WORDS = " ".join(f"{name}={value}" for name, value in ENV.items())
+# Debian has all of Mesa's drivers: one for each side
+DRIVER = "VK_DRIVER_FILES=/usr/share/vulkan/icd.d/{}_icd.json"
+IN_DOM0, IN_GUEST = f"{WORDS} {DRIVER.format('lvp')}", f"{WORDS} {DRIVER.format('virtio')}"
 
 
 def mount():
@@ -32,7 +35,7 @@ def mount():
         run("mount", "--rbind", path, ROOT + path)
     run("modprobe", "vgem")
     with open(GPU_QEMU, "w") as out:
-        out.write(f'#!/bin/sh\nexec chroot {ROOT} /usr/bin/env -i {WORDS} {PLACE}/qemu-system-x86_64 "$@"\n')
+        out.write(f'#!/bin/sh\nexec chroot {ROOT} /usr/bin/env -i {IN_DOM0} {PLACE}/qemu-system-x86_64 "$@"\n')
     os.chmod(GPU_QEMU, stat.S_IRWXU)
 
 
@@ -42,21 +45,21 @@ def device(hostmem="256M", kind="virtio-gpu-gl-pci", more=""):
 
 def in_dom0(command, timeout=120):
     """A command in that Debian in dom0, where Vulkan is lavapipe's."""
-    return run("chroot", ROOT, "/usr/bin/env", "-i", *WORDS.split(), "sh", "-c", command, timeout=timeout)
+    return run("chroot", ROOT, "/usr/bin/env", "-i", *IN_DOM0.split(), "sh", "-c", command, timeout=timeout)
 
 
 class GpuGuest:
     """A guest with that GPU, Debian at /r, and a piece of persistent memory by which pictures come out; for `with`."""
 
-    def __init__(self, name="gpu", args=None, memory=768, picture=16, more=()):
+    def __init__(self, name="gpu", hostmem=256, memory=768, picture=16, more=()):
         mount()
         root = run("findfs", "LABEL=gpuroot").strip()
         self.size = int(run("blockdev", "--getsize64", root))
         self.out = f"/lend/{name}.out"
         with open(self.out, "wb") as out:
             out.truncate(picture << 20)
-        self.picture = picture << 20
-        args = [*(device() if args is None else args), *pmem(root, self.size, "root", ",readonly=on,rom=on"),
+        self.picture, self.hostmem = picture << 20, hostmem << 20
+        args = [*device(f"{hostmem}M"), *pmem(root, self.size, "root", ",readonly=on,rom=on"),
                 *pmem(self.out, self.picture, "out"), *more]
         self.guest = (Guest if XEN else KvmGuest)(name, args=args, initrd="initrd-pmem.gz", memory=memory)
         if XEN:
@@ -87,7 +90,7 @@ class GpuGuest:
 
     def run(self, command, timeout=120):
         """A command in the guest's Debian: exit code and output."""
-        return self.guest.run(f"chroot /r /usr/bin/env -i {WORDS} {command}", timeout)
+        return self.guest.run(f"chroot /r /usr/bin/env -i {IN_GUEST} {command}", timeout)
 
     def must(self, command, timeout=120):
         code, text = self.run(command, timeout)
@@ -101,9 +104,11 @@ class GpuGuest:
         with open(self.out, "rb") as data:
             return data.read(size)
 
-    def blobs(self):
-        """The leases that are the GPU's."""
-        return [lease for lease in self.guest.leases() if lease["name"] not in ("root", "out")]
+    def bar(self):
+        """The GPU's lease."""
+        found = [lease for lease in self.guest.leases() if lease["size"] == self.hostmem]
+        assert len(found) == 1, f"leases: {self.guest.leases()}"
+        return found[0]
 
 
 def png(ppm):
