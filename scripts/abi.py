@@ -16,6 +16,7 @@ SOURCE = "linux/include/xen/interface/lend.h"
 DOCS = "docs/abi.md"
 BEGIN = f"<!-- scripts/abi.py write makes this of {SOURCE} -->\n"
 END = "<!-- up to here -->\n"
+CALLS = "create|destroy|install|revoke|query|listen|unlisten|answer"
 TYPES = {"domid_t": "u16", "xen_pfn_t": "u64"}
 
 
@@ -46,10 +47,10 @@ def structures(source):
     plain = re.sub(r"/\*.*?\*/", " ", source, flags=re.S)
     numbers = {name.removeprefix("HVMOP_").lower(): int(value)
                for name, value in re.findall(r"^#define (?:XEN_HVM_)?"
-                                             r"(HVMOP_lend|LEND_(?:create|destroy|install|revoke|query))\s+(\d+)\s*$",
+                                             r"(HVMOP_lend|LEND_(?:" + CALLS + r"))\s+(\d+)\s*$",
                                              plain, flags=re.M | re.I)}
     found = {}
-    for name, body in re.findall(r"struct (?:xen_hvm_)?(lend_(?:create|destroy|install|revoke|query|op))\s*\{(.*?)\n\};",
+    for name, body in re.findall(r"struct (?:xen_hvm_)?(lend_(?:" + CALLS + r"|slot|answered|op))\s*\{(.*?)\n\};",
                                  plain, flags=re.S):
         body = re.sub(r"^#.*$", "", body, flags=re.M)
         fields = []
@@ -61,8 +62,8 @@ def structures(source):
 
 def copies():
     want = structures(text(SOURCE))
-    if len(want[0]) != 6 or len(want[1]) != 6:
-        sys.exit(f"{SOURCE}: {len(want[0])} structures and {len(want[1])} numbers, not 6 of each")
+    if len(want[0]) != 11 or len(want[1]) != 9:
+        sys.exit(f"{SOURCE}: {len(want[0])} structures and {len(want[1])} numbers, not 11 and 9")
     wrong = 0
     for path in (only("xen-patches", "public-interface"), "tests/guest/ring0/lend_op.h"):
         got = structures(text(path))

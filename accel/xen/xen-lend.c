@@ -39,6 +39,17 @@ static void set_lend_ahead(Object *obj, bool ahead, Error **errp)
     xen_lend_set_ahead(ahead);
 }
 
+static bool get_lend_kernel_faults(Object *obj, Error **errp)
+{
+    return xen_lend_get_kernel_faults();
+}
+
+static void set_lend_kernel_faults(Object *obj, bool kernel_faults,
+                                   Error **errp)
+{
+    xen_lend_set_kernel_faults(kernel_faults);
+}
+
 void xen_lend_add_properties(ObjectClass *oc)
 {
     object_class_property_add_enum(oc, "lend", "OnOffAuto", &OnOffAuto_lookup,
@@ -56,4 +67,10 @@ void xen_lend_add_properties(ObjectClass *oc)
                                    get_lend_ahead, set_lend_ahead);
     object_class_property_set_description(oc, "lend-ahead",
         "Allocate shared memory ahead of a guest that writes in order");
+
+    object_class_property_add_bool(oc, "lend-kernel-faults",
+                                   get_lend_kernel_faults,
+                                   set_lend_kernel_faults);
+    object_class_property_set_description(oc, "lend-kernel-faults",
+        "Let the kernel answer the faults on lent memory, if it can");
 }

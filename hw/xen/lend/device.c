@@ -18,6 +18,7 @@
 XenLend xen_lend = {
     .mode = ON_OFF_AUTO_AUTO,
     .ahead = true,
+    .kernel_faults = true,
     .fd = -1,
     .leases = QLIST_HEAD_INITIALIZER(xen_lend.leases),
     .kept = QLIST_HEAD_INITIALIZER(xen_lend.kept),
@@ -52,6 +53,16 @@ void xen_lend_set_ahead(bool ahead)
 bool xen_lend_get_ahead(void)
 {
     return xen_lend.ahead;
+}
+
+void xen_lend_set_kernel_faults(bool kernel_faults)
+{
+    xen_lend.kernel_faults = kernel_faults;
+}
+
+bool xen_lend_get_kernel_faults(void)
+{
+    return xen_lend.kernel_faults;
 }
 
 /* The file descriptor, or -1 and why there is none. */
@@ -114,6 +125,25 @@ bool xen_lend_open(Error **errp)
     return true;
 }
 
+void xen_lend_listen_in_kernel(unsigned int max_cpus)
+{
+    struct xen_lend_listen arg = {
+        .size = sizeof(arg),
+        .vcpus = max_cpus,
+    };
+
+    if (xen_lend.fd < 0 || !xen_lend.kernel_faults ||
+        !(xen_lend.features & XEN_LEND_FEAT_LISTEN)) {
+        return;
+    }
+    if (ioctl(xen_lend.fd, XEN_LEND_IOC_LISTEN, &arg) < 0) {
+        /* An older Xen, say.  We can do it, too. */
+        trace_xen_lend_no_listen(errno);
+        return;
+    }
+    xen_lend.listens = true;
+}
+
 int xen_lend_lease(XenLease *lease, void *host)
 {
     static const uint32_t memtype[] = {
@@ -128,12 +158,13 @@ int xen_lend_lease(XenLease *lease, void *host)
                  (options->policy == XEN_LEND_FAILURE_ZERO ?
                   XEN_LEND_POLICY_ZERO : 0) |
                  (xen_lend.features & XEN_LEND_FEAT_STREAM &&
-                  !xen_lend.ahead ? XEN_LEND_NO_AHEAD : 0),
+                  !xen_lend.ahead ? XEN_LEND_NO_AHEAD : 0) |
+                 (xen_lend.listens ? XEN_LEND_KERNEL : 0),
         .addr = (uintptr_t)host,
         .len = lease->len,
         .gfn = lease->gpa >> qemu_target_page_bits(),
         .memtype = memtype[options->cache],
-        .ioserv = xen_lend.ioserv,
+        .ioserv = xen_lend.listens ? 0 : xen_lend.ioserv,
         .around = options->around,
     };
 

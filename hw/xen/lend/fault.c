@@ -403,7 +403,7 @@ void xen_lend_faults_start(XenIOState *state, unsigned int max_cpus)
     qemu_mutex_init(&faults.lock);
     qemu_cond_init(&faults.cond);
     if (xen_lend.fd >= 0) {
-        for (i = 0; i < max_cpus + MIN(max_cpus, SPARE_THREADS); i++) {
+        for (i = 0; !xen_lend.listens && i < max_cpus + MIN(max_cpus, SPARE_THREADS); i++) {
             thread_start(i);
         }
         /* Now: a thread that is not to be had later would be QEMU's end. */

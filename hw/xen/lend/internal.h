@@ -68,6 +68,8 @@ typedef struct XenLend {
     OnOffAuto mode;
     XenLendFailure failure; /* of regions that do not say */
     bool ahead;             /* the kernel may allocate ahead of writes */
+    bool kernel_faults;     /* the kernel may answer faults */
+    bool listens;           /* and does; ioreqs are for what it cannot */
     int fd;                 /* bound to the guest, or -1 */
     uint32_t abi;           /* of the kernel */
     uint64_t features;      /* XEN_LEND_FEAT_* */
@@ -98,6 +100,15 @@ extern XenLend xen_lend;
  * Return: false with @errp set if QEMU must not start.
  */
 bool xen_lend_open(Error **errp);
+
+/**
+ * xen_lend_listen_in_kernel: have the kernel answer faults, if it can
+ *
+ * @max_cpus: vCPUs the guest may have
+ *
+ * Context: once, after xen_lend_open() and before any lease, BQL held.
+ */
+void xen_lend_listen_in_kernel(unsigned int max_cpus);
 
 /**
  * xen_lend_lease: ask kernel and hypervisor for a lease

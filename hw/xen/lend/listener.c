@@ -172,6 +172,7 @@ bool xen_lend_start(XenIOState *state, unsigned int max_cpus, Error **errp)
         return false;
     }
     xen_lend.ioserv = state->ioservid;
+    xen_lend_listen_in_kernel(max_cpus);
     xen_lend_faults_start(state, max_cpus);
     xen_lend_listen();
     return true;

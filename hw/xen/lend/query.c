@@ -35,11 +35,12 @@ static XenLendLease *lease_info(XenLease *lease)
         .revoked = stats.revoked,
         .flushes = stats.flushes,
         .failures = stats.failures,
-        .waiting = qatomic_read(&lease->waiting),
-        .answered = qatomic_read(&lease->answered),
-        .failed = qatomic_read(&lease->failed),
+        .waiting = qatomic_read(&lease->waiting) + stats.waiting,
+        .answered = qatomic_read(&lease->answered) + stats.answered,
+        .failed = qatomic_read(&lease->failed) + stats.failed,
         .slowest_resolve = stats.slowest_us,
-        .slowest_answer = qatomic_read(&lease->slowest_us),
+        .slowest_answer = MAX(qatomic_read(&lease->slowest_us),
+                              stats.slowest_answer_us),
     };
     return info;
 }
@@ -83,6 +84,7 @@ XenLendInfo *qmp_query_xen_lend(Error **errp)
                                 "this QEMU has no ioreq server for a Xen guest");
     }
     info->abi = xen_lend.abi;
+    info->kernel_faults = xen_lend.listens;
     info->refused = xen_lend.refused;
     info->stale = xen_lend.stale;
     info->refusals = refusals();

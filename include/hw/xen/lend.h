@@ -73,6 +73,23 @@ void xen_lend_set_ahead(bool ahead);
 bool xen_lend_get_ahead(void);
 
 /**
+ * xen_lend_set_kernel_faults: whether the kernel may answer faults by itself
+ *
+ * If it can.  QEMU does otherwise.
+ *
+ * Context: before xen_lend_start(), BQL held.
+ */
+void xen_lend_set_kernel_faults(bool kernel_faults);
+
+/**
+ * xen_lend_get_kernel_faults: what was set with xen_lend_set_kernel_faults(),
+ *     true at first
+ *
+ * Context: BQL held.
+ */
+bool xen_lend_get_kernel_faults(void);
+
+/**
  * xen_lend_add_properties: add "lend" and others to the accelerator
  *
  * @oc: the accelerator's class

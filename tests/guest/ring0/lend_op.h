@@ -15,6 +15,9 @@
 #define LEND_INSTALL 3
 #define LEND_REVOKE  4
 #define LEND_QUERY   5
+#define LEND_LISTEN   6
+#define LEND_UNLISTEN 7
+#define LEND_ANSWER   8
 enum { LEND_UC = 0, LEND_WC = 1, LEND_WB = 6 };
 
 #define LEND_READONLY 1
@@ -24,7 +27,7 @@ enum { LEND_UC = 0, LEND_WC = 1, LEND_WB = 6 };
 struct lend_create {
     uint64_t first_gfn, nr;
     uint16_t ioserv, flags;
-    uint32_t memtype, id, pad;
+    uint32_t memtype, id, port;
     uint64_t generation;
 };
 
@@ -35,7 +38,8 @@ struct lend_destroy {
 struct lend_install {
     uint32_t id, nr;
     uint64_t offset, generation, frames;
-    uint32_t done, pad;
+    uint32_t done, vcpu;
+    uint64_t token;
 };
 
 struct lend_revoke {
@@ -50,6 +54,33 @@ struct lend_query {
     uint64_t first_gfn, nr, installed, generation, faults, installs, revokes, flushes, reclaims;
 };
 
+struct lend_listen {
+    uint64_t frame, ports;
+    uint32_t nr, id;
+    uint64_t pad;
+};
+
+struct lend_slot {
+    uint64_t token, offset;
+    uint32_t lease, flags;
+    uint64_t pad;
+};
+
+struct lend_unlisten {
+    uint32_t id, pad;
+};
+
+struct lend_answered {
+    uint32_t vcpu, result;
+    uint64_t token;
+};
+
+struct lend_answer {
+    uint32_t port, nr;
+    uint64_t answers;
+    uint32_t woken, pad;
+};
+
 struct lend_op {
     uint32_t cmd;
     uint16_t domain, pad;
@@ -60,6 +91,9 @@ struct lend_op {
         struct lend_install install;
         struct lend_revoke revoke;
         struct lend_query query;
+        struct lend_listen listen;
+        struct lend_unlisten unlisten;
+        struct lend_answer answer;
         uint8_t pad[112];
     } u;
 };

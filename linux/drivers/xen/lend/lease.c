@@ -21,7 +21,9 @@ static int lend_lease_check(const struct xen_lend_lease *arg)
 	u32 around = arg->around;
 
 	if (arg->flags & ~(XEN_LEND_READONLY | XEN_LEND_POLICY_ZERO |
-			   XEN_LEND_FD | XEN_LEND_NO_AHEAD))
+			   XEN_LEND_FD | XEN_LEND_NO_AHEAD | XEN_LEND_KERNEL))
+		return -EINVAL;
+	if (arg->flags & XEN_LEND_KERNEL && arg->ioserv)
 		return -EINVAL;
 	if (arg->ioserv > U16_MAX)
 		return -EINVAL;
@@ -78,6 +80,9 @@ static struct lend_lease *lend_lease_alloc(struct lend_file *f,
 	l->domid = f->domid;
 	l->number = f->number;
 	l->ioserv = arg->ioserv;
+	/* Pairs with lend_listen().  It stays for as long as the file is open. */
+	if (arg->flags & XEN_LEND_KERNEL)
+		l->port = smp_load_acquire(&f->port);
 	l->flags = arg->flags;
 	l->memtype = arg->memtype;
 	l->around = arg->around ? arg->around >> PAGE_SHIFT : LEND_CHUNK;
@@ -261,6 +266,8 @@ int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg)
 	rc = lend_lease_check(arg);
 	if (rc)
 		return rc;
+	if (arg->flags & XEN_LEND_KERNEL && !smp_load_acquire(&f->port))
+		return -ENOENT;
 	l = lend_lease_alloc(f, arg);
 	if (!l)
 		return -ENOMEM;
@@ -374,6 +381,10 @@ int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st)
 		.flushes = q.flushes,
 		.failures = atomic64_read(&l->failures),
 		.slowest_us = atomic64_read(&l->slowest_us),
+		.waiting = atomic64_read(&l->waiting),
+		.answered = atomic64_read(&l->answered),
+		.failed = atomic64_read(&l->failed),
+		.slowest_answer_us = atomic64_read(&l->slowest_answer_us),
 	};
 	return 0;
 }

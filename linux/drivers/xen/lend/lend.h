@@ -41,6 +41,12 @@ struct lend_range {
 	unsigned long first, last;
 };
 
+/* A vCPU that waits, and for what: Xen's token, 0 if there is none. */
+struct lend_wake {
+	u32 vcpu;
+	u64 token;
+};
+
 /* Streams of faults are told apart by who has the fault, and a few for each. */
 #define LEND_STREAMS		16
 #define LEND_STREAM_WAYS	4
@@ -85,7 +91,10 @@ struct lend_streams {
  * @bound:	set once, after @domid (smp_store_release, smp_load_acquire)
  * @domid:	the borrower
  * @number:	Xen's for the borrower, never another domain's
+ * @ref:	held by the open file, and by a port until its threads are gone
  * @leases:	leases by id; an entry holds a reference
+ * @port:	where Xen puts faults for the kernel to answer, or NULL; set once
+ *		(smp_store_release, smp_load_acquire), with @bind_lock
  * @node:	all open files, for debugfs
  * @pid:	who opened it, for debugfs
  * @comm:	likewise
@@ -95,10 +104,34 @@ struct lend_file {
 	bool bound;
 	domid_t domid;
 	u64 number;
+	struct kref ref;
 	struct xarray leases;
+	struct lend_port *port;
 	struct list_head node;
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
+};
+
+/**
+ * struct lend_port - faults that the kernel answers, see port.c
+ * @file:	holds a reference
+ * @id:		Xen's
+ * @stopping:	the file is closed: no fault is to be looked at any more
+ * @page:	what Xen writes to
+ * @slots:	in there, by vCPU
+ * @work:	ends the threads
+ * @vcpus:	how many there are
+ * @vcpu:	by number
+ */
+struct lend_port {
+	struct lend_file *file;
+	u32 id;
+	bool stopping;
+	struct page *page;
+	const struct xen_hvm_lend_slot *slots;
+	struct work_struct work;
+	unsigned int vcpus;
+	struct lend_vcpu *vcpu;
 };
 
 /**
@@ -109,6 +142,7 @@ struct lend_file {
  * @domid:	the borrower
  * @number:	Xen's for it, see lend_file
  * @ioserv:	ioreq server that gets the faults
+ * @port:	or where the kernel gets them
  * @id:		as given by Xen; constant once the lease is published
  * @flags:	XEN_LEND_READONLY, XEN_LEND_POLICY_*
  * @memtype:	XEN_LEND_MEMTYPE_*
@@ -153,6 +187,10 @@ struct lend_file {
  * @refused:	notifier calls that might not sleep and found @lock taken
  * @failures:	resolves that ended ZEROED or FAILED
  * @slowest_us:	longest resolve
+ * @waiting:	faults that are to be answered by the kernel
+ * @answered:	those that were
+ * @failed:	of these, with "failed"
+ * @slowest_answer_us:	longest time it took
  */
 struct lend_lease {
 	struct mmu_interval_notifier mni;
@@ -161,6 +199,7 @@ struct lend_lease {
 	domid_t domid;
 	u64 number;
 	u16 ioserv;
+	struct lend_port *port;
 	u32 id;
 	u32 flags;
 	u32 memtype;
@@ -204,6 +243,10 @@ struct lend_lease {
 	atomic64_t refused;
 	atomic64_t failures;
 	atomic64_t slowest_us;
+	atomic64_t waiting;
+	atomic64_t answered;
+	atomic64_t failed;
+	atomic64_t slowest_answer_us;
 };
 
 static inline bool lend_readonly(const struct lend_lease *l)
@@ -261,6 +304,7 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @hi:		the entry after the last one
  * @raced:	the target has changed; without one: anything
  * @commits:	lend_lease.commits before the look-up
+ * @wake:	who goes on once the target is installed; its token is 0 after that
  * @frame:	for Xen: XEN_HVM_LEND_frame_skip, or a number and the write bit
  * @page:	page to put after the install, NULL for a PFN without one
  */
@@ -281,6 +325,7 @@ struct lend_batch {
 	unsigned int hi;
 	bool raced;
 	unsigned long commits;
+	struct lend_wake wake;
 	u64 frame[LEND_CHUNK];
 	struct page *page[LEND_CHUNK];
 };
@@ -309,6 +354,7 @@ void lend_lease_end_all(struct lend_file *f);
 struct lend_lease *lend_lease_get(struct lend_file *f, u32 id);
 struct lend_lease *lend_lease_next(struct lend_file *f, unsigned long id);
 void lend_lease_put(struct lend_lease *l);
+void lend_slowest(atomic64_t *slowest, s64 us);
 int lend_lease_stats(struct lend_lease *l, struct xen_lend_stats *st);
 
 /* revoke.c */
@@ -342,7 +388,15 @@ int lend_map(struct lend_lease *l, int fd);
 bool lend_unmap(struct lend_lease *l);
 
 /* resolve.c */
-int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg);
+int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg,
+		 struct lend_wake *wake);
+
+/* port.c */
+int lend_listen(struct lend_file *f, u32 vcpus);
+void lend_unlisten(struct lend_file *f);
+
+/* main.c */
+void lend_file_put(struct lend_file *f);
 
 /* stream.c */
 void lend_stream_init(struct lend_lease *l);
@@ -375,10 +429,17 @@ int lend_xen_probe(domid_t domid, u64 *number);
 int lend_xen_create(struct lend_lease *l);
 int lend_xen_destroy(struct lend_lease *l);
 int lend_xen_install(struct lend_lease *l, unsigned long first,
-		     unsigned int nr, u64 *frames, unsigned int *done);
+		     unsigned int nr, u64 *frames, unsigned int *done,
+		     const struct lend_wake *wake);
 int lend_xen_revoke(struct lend_lease *l, unsigned long first,
 		    unsigned long nr);
 int lend_xen_query(struct lend_lease *l, struct xen_hvm_lend_query *q);
+int lend_xen_listen(struct lend_file *f, u64 frame, u32 *evtchns, u32 vcpus,
+		    u32 *id);
+bool lend_xen_has(struct lend_file *f, u32 id);
+int lend_xen_unlisten(struct lend_file *f, u32 id);
+int lend_xen_answer(struct lend_file *f, u32 id, const struct lend_wake *wake,
+		    bool failed);
 
 /* debugfs.c */
 #ifdef CONFIG_DEBUG_FS

@@ -21,7 +21,8 @@
 
 #define LEND_FEATURES (XEN_LEND_FEAT_READONLY | XEN_LEND_FEAT_PFNMAP | \
 		       XEN_LEND_FEAT_HUGE | XEN_LEND_FEAT_FD | \
-		       XEN_LEND_FEAT_INFO | XEN_LEND_FEAT_STREAM)
+		       XEN_LEND_FEAT_INFO | XEN_LEND_FEAT_STREAM | \
+		       XEN_LEND_FEAT_LISTEN)
 
 /*
  * The sizes the structures had in version 1 of the interface.  Nothing shorter
@@ -33,14 +34,17 @@
 #define LEND_RESOLVE_V1	40
 #define LEND_STATS_V1	112
 #define LEND_INFO_V1	24
+#define LEND_LISTEN_V1	8
 
 static_assert(sizeof(struct xen_lend_bind) == LEND_BIND_V1);
 static_assert(offsetofend(struct xen_lend_lease, id) == LEND_LEASE_V1);
 static_assert(sizeof(struct xen_lend_lease) == 64);
 static_assert(sizeof(struct xen_lend_unlease) == LEND_UNLEASE_V1);
 static_assert(sizeof(struct xen_lend_resolve) == LEND_RESOLVE_V1);
-static_assert(sizeof(struct xen_lend_stats) == LEND_STATS_V1);
+static_assert(offsetofend(struct xen_lend_stats, slowest_us) == LEND_STATS_V1);
+static_assert(sizeof(struct xen_lend_stats) == 144);
 static_assert(sizeof(struct xen_lend_info) == LEND_INFO_V1);
+static_assert(sizeof(struct xen_lend_listen) == LEND_LISTEN_V1);
 
 /* *usize: what the caller says the size is; goes back to lend_copy_out(). */
 static int lend_copy_in(void *k, size_t ksize, size_t min_size,
@@ -162,7 +166,7 @@ static int lend_ioctl_resolve(struct lend_file *f, void __user *u)
 	l = lend_lease_get(f, arg.id);
 	if (!l)
 		return -ENOENT;
-	rc = lend_resolve(l, &arg);
+	rc = lend_resolve(l, &arg, NULL);
 	lend_lease_put(l);
 	return rc ?: lend_copy_out(u, usize, &arg, sizeof(arg));
 }
@@ -187,6 +191,22 @@ static int lend_ioctl_stats(struct lend_file *f, void __user *u)
 	return rc ?: lend_copy_out(u, usize, &arg, sizeof(arg));
 }
 
+static int lend_ioctl_listen(struct lend_file *f, void __user *u)
+{
+	struct xen_lend_listen arg;
+	u32 usize;
+	int rc;
+
+	rc = lend_copy_in(&arg, sizeof(arg), LEND_LISTEN_V1, u, &usize);
+	if (rc)
+		return rc;
+	if (mutex_lock_killable(&f->bind_lock))
+		return -EINTR;
+	rc = f->port ? -EBUSY : lend_listen(f, arg.vcpus);
+	mutex_unlock(&f->bind_lock);
+	return rc;
+}
+
 /*
  * The size in the command is not compared: a program built against a longer
  * structure sends another number, and its size field says the same.
@@ -204,7 +224,7 @@ static long lend_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return lend_ioctl_info(f, u);
 
 	if (_IOC_NR(cmd) < _IOC_NR(XEN_LEND_IOC_LEASE) ||
-	    _IOC_NR(cmd) > _IOC_NR(XEN_LEND_IOC_STATS))
+	    _IOC_NR(cmd) > _IOC_NR(XEN_LEND_IOC_LISTEN))
 		return -ENOTTY;
 	/* Pairs with the smp_store_release() in lend_ioctl_bind(). */
 	if (!smp_load_acquire(&f->bound))
@@ -217,6 +237,8 @@ static long lend_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return lend_ioctl_unlease(f, u);
 	case _IOC_NR(XEN_LEND_IOC_RESOLVE):
 		return lend_ioctl_resolve(f, u);
+	case _IOC_NR(XEN_LEND_IOC_LISTEN):
+		return lend_ioctl_listen(f, u);
 	default:
 		return lend_ioctl_stats(f, u);
 	}
@@ -228,6 +250,7 @@ static int lend_open(struct inode *inode, struct file *file)
 
 	if (!f)
 		return -ENOMEM;
+	kref_init(&f->ref);
 	mutex_init(&f->bind_lock);
 	xa_init(&f->leases);
 	f->pid = task_tgid_nr(current);
@@ -237,14 +260,27 @@ static int lend_open(struct inode *inode, struct file *file)
 	return nonseekable_open(inode, file);
 }
 
+static void lend_file_free(struct kref *ref)
+{
+	struct lend_file *f = container_of(ref, struct lend_file, ref);
+
+	xa_destroy(&f->leases);
+	kfree(f);
+}
+
+void lend_file_put(struct lend_file *f)
+{
+	kref_put(&f->ref, lend_file_free);
+}
+
 static int lend_release(struct inode *inode, struct file *file)
 {
 	struct lend_file *f = file->private_data;
 
 	lend_debugfs_del(f);
 	lend_lease_end_all(f);
-	xa_destroy(&f->leases);
-	kfree(f);
+	lend_unlisten(f);
+	lend_file_put(f);
 	return 0;
 }
 

@@ -48,6 +48,7 @@ static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
 			      unsigned int *done, struct lend_outcome *out)
 {
 	unsigned long c0 = lend_chunk(l, b->first + lo), c;
+	const struct lend_wake *wake;
 	int rc;
 
 	lockdep_assert_held(&l->lock);
@@ -55,8 +56,13 @@ static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
 	/* Before Xen has it: from here on a revoke is needed. */
 	for (c = c0; c <= lend_chunk(l, b->first + hi); c++)
 		__set_bit(c, l->chunks);
+	/* Who waits for the target goes on by the same call. */
+	wake = b->wake.token && b->target >= lo && b->target <= hi ? &b->wake :
+								      NULL;
 	rc = lend_xen_install(l, b->first + lo, hi - lo + 1, b->frame + lo,
-			      done);
+			      done, wake);
+	if (wake && !rc)
+		b->wake.token = 0;
 	trace_xen_lend_install(l, b->first + lo, hi - lo + 1, *done, rc);
 	lend_replaced(l, b, lo, *done);
 	if (*done == LEND_CHUNK && lend_is_super(l, b))
@@ -300,25 +306,33 @@ static int lend_prefault(struct lend_lease *l, struct lend_batch *b,
 	return page == start ? rc : 0;
 }
 
+void lend_slowest(atomic64_t *slowest, s64 us)
+{
+	s64 old = atomic64_read(slowest);
+
+	while (us > old && !atomic64_try_cmpxchg(slowest, &old, us))
+		;
+}
+
 static void lend_account(struct lend_lease *l, u32 installed, bool failed,
 			 s64 us)
 {
-	s64 old = atomic64_read(&l->slowest_us);
-
 	atomic64_inc(&l->resolves);
 	atomic64_add(installed, &l->installs);
 	if (failed)
 		atomic64_inc(&l->failures);
-	while (us > old && !atomic64_try_cmpxchg(&l->slowest_us, &old, us))
-		;
+	lend_slowest(&l->slowest_us, us);
 }
 
 /**
  * lend_resolve - XEN_LEND_IOC_RESOLVE
  * @l:		the lease
  * @arg:	as the caller gave it; the out fields are set on success
+ * @wake:	the vCPU that has the fault, for Xen to wake it along with the
+ *		install, upon which the token is 0; NULL if others answer it
  */
-int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
+int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg,
+		 struct lend_wake *wake)
 {
 	unsigned long page = arg->offset >> PAGE_SHIFT;
 	bool prefault = arg->flags & XEN_LEND_PREFAULT;
@@ -344,6 +358,7 @@ int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
 	b = kvmalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
 	if (!b)
 		return -ENOMEM;
+	b->wake = wake ? *wake : (struct lend_wake){};
 	if (prefault) {
 		rc = lend_prefault(l, b, page, &arg->nr, write, &out);
 	} else {
@@ -351,6 +366,8 @@ int lend_resolve(struct lend_lease *l, struct xen_lend_resolve *arg)
 		lend_stream_fault(l, b, arg->stream, write);
 		rc = lend_resolve_batch(l, b, write, &out);
 	}
+	if (wake)
+		*wake = b->wake;
 	kvfree(b);
 out:
 	us = ktime_us_delta(ktime_get(), start);

@@ -97,6 +97,33 @@ TRACE_EVENT(xen_lend_install,
 		  __entry->done, __entry->rc)
 );
 
+/* @along: with the install */
+TRACE_EVENT(xen_lend_answer,
+	TP_PROTO(const struct lend_lease *l, u32 vcpu, u64 token, bool along,
+		 bool failed),
+	TP_ARGS(l, vcpu, token, along, failed),
+	TP_STRUCT__entry(
+		__field(u16, domid)
+		__field(u32, id)
+		__field(u32, vcpu)
+		__field(u64, token)
+		__field(bool, along)
+		__field(bool, failed)
+	),
+	TP_fast_assign(
+		__entry->domid = l->domid;
+		__entry->id = l->id;
+		__entry->vcpu = vcpu;
+		__entry->token = token;
+		__entry->along = along;
+		__entry->failed = failed;
+	),
+	TP_printk("dom %u lease %u vcpu %u token %llu: %s%s", __entry->domid,
+		  __entry->id, __entry->vcpu, __entry->token,
+		  __entry->failed ? "failed" : "retry",
+		  __entry->along ? " with the install" : "")
+);
+
 /* @event: enum mmu_notifier_event */
 TRACE_EVENT(xen_lend_revoke,
 	TP_PROTO(const struct lend_lease *l, int event, bool blockable,

@@ -18,9 +18,13 @@
 
 static_assert(sizeof(struct xen_hvm_lend_create) == 40);
 static_assert(sizeof(struct xen_hvm_lend_destroy) == 8);
-static_assert(sizeof(struct xen_hvm_lend_install) == 40);
+static_assert(sizeof(struct xen_hvm_lend_install) == 48);
 static_assert(sizeof(struct xen_hvm_lend_revoke) == 32);
 static_assert(sizeof(struct xen_hvm_lend_query) == 88);
+static_assert(sizeof(struct xen_hvm_lend_listen) == 32);
+static_assert(sizeof(struct xen_hvm_lend_slot) == 32);
+static_assert(sizeof(struct xen_hvm_lend_answered) == 16);
+static_assert(sizeof(struct xen_hvm_lend_answer) == 24);
 static_assert(offsetof(struct xen_hvm_lend_op, u) == 16);
 static_assert(sizeof(struct xen_hvm_lend_op) == 128);
 static_assert(XEN_PAGE_SHIFT == PAGE_SHIFT);
@@ -69,6 +73,7 @@ int lend_xen_create(struct lend_lease *l)
 			.ioserv = l->ioserv,
 			.flags = lend_readonly(l) ? XEN_HVM_LEND_readonly : 0,
 			.memtype = l->memtype,
+			.port = l->port ? l->port->id : 0,
 		},
 	};
 	int rc = lend_op(l->domid, l->number, &op);
@@ -111,10 +116,12 @@ static int lend_learn(struct lend_lease *l)
  * EAGAIN: the generation was not the one we knew, so Xen revoked something by
  * itself; the next try has the new one.  @done says how many frames were dealt
  * with, also on failure.  ENOSPC: no room for page tables in the borrower's
- * paging pool.
+ * paging pool.  On success the vCPU that @wake stands for goes on; NULL if there
+ * is none.
  */
 int lend_xen_install(struct lend_lease *l, unsigned long first,
-		     unsigned int nr, u64 *frames, unsigned int *done)
+		     unsigned int nr, u64 *frames, unsigned int *done,
+		     const struct lend_wake *wake)
 {
 	struct xen_hvm_lend_op op = {
 		.cmd = XEN_HVM_LEND_install,
@@ -124,6 +131,8 @@ int lend_xen_install(struct lend_lease *l, unsigned long first,
 			.offset = first,
 			.generation = l->generation,
 			.frames = (unsigned long)frames,
+			.vcpu = wake ? wake->vcpu : 0,
+			.token = wake ? wake->token : 0,
 		},
 	};
 	int rc;
@@ -175,4 +184,69 @@ int lend_xen_query(struct lend_lease *l, struct xen_hvm_lend_query *q)
 	if (!rc)
 		*q = op.u.query;
 	return rc;
+}
+
+/*
+ * From now on Xen writes to the page @frame, and sets @evtchns for each of the
+ * @vcpus there can be at most.  Sets @id.  EOPNOTSUPP from an older Xen.
+ */
+int lend_xen_listen(struct lend_file *f, u64 frame, u32 *evtchns, u32 vcpus,
+		    u32 *id)
+{
+	struct xen_hvm_lend_op op = {
+		.cmd = XEN_HVM_LEND_listen,
+		.u.listen = {
+			.frame = frame,
+			.ports = (unsigned long)evtchns,
+			.nr = vcpus,
+		},
+	};
+	int rc = lend_op(f->domid, f->number, &op);
+
+	*id = op.u.listen.id;
+	return rc;
+}
+
+/* Does the borrower have such a lease?  Perhaps not one of this file. */
+bool lend_xen_has(struct lend_file *f, u32 id)
+{
+	struct xen_hvm_lend_op op = {
+		.cmd = XEN_HVM_LEND_query,
+		.u.query.id = id,
+	};
+
+	return !lend_op(f->domid, f->number, &op) && op.u.query.id == id;
+}
+
+/* On success, or if it is gone, Xen does not write to the page any more. */
+int lend_xen_unlisten(struct lend_file *f, u32 id)
+{
+	struct xen_hvm_lend_op op = {
+		.cmd = XEN_HVM_LEND_unlisten,
+		.u.unlisten.id = id,
+	};
+
+	return lend_op(f->domid, f->number, &op);
+}
+
+/* If the vCPU does not wait for that any more, nothing happens. */
+int lend_xen_answer(struct lend_file *f, u32 id, const struct lend_wake *wake,
+		    bool failed)
+{
+	struct xen_hvm_lend_answered answer = {
+		.vcpu = wake->vcpu,
+		.token = wake->token,
+		.result = failed ? XEN_HVM_LEND_answer_failed :
+				   XEN_HVM_LEND_answer_retry,
+	};
+	struct xen_hvm_lend_op op = {
+		.cmd = XEN_HVM_LEND_answer,
+		.u.answer = {
+			.port = id,
+			.nr = 1,
+			.answers = (unsigned long)&answer,
+		},
+	};
+
+	return lend_op(f->domid, f->number, &op);
 }

@@ -111,7 +111,7 @@ int lend_zero_install(struct lend_lease *l, const struct lend_batch *b)
 	if (!rc) {
 		lend_zero_schedule(l);
 		__set_bit(lend_chunk(l, i), l->chunks);
-		rc = lend_xen_install(l, i, 1, &frame, &done);
+		rc = lend_xen_install(l, i, 1, &frame, &done, NULL);
 		trace_xen_lend_install(l, i, 1, done, rc);
 		lend_note_install(l, i, &frame, done);
 	}

@@ -37,6 +37,7 @@
 #define XEN_LEND_FEAT_FD	(1ULL << 3)	/* XEN_LEND_FD */
 #define XEN_LEND_FEAT_INFO	(1ULL << 4)	/* XEN_LEND_IOC_INFO */
 #define XEN_LEND_FEAT_STREAM	(1ULL << 5)	/* stream, XEN_LEND_NO_AHEAD */
+#define XEN_LEND_FEAT_LISTEN	(1ULL << 6)	/* XEN_LEND_IOC_LISTEN */
 
 /**
  * struct xen_lend_bind - tie an open file to one borrower
@@ -93,18 +94,21 @@ struct xen_lend_info {
  * gets no memory ahead.  Without this it is up to 2 MiB, as with a huge page.
  */
 #define XEN_LEND_NO_AHEAD	(1U << 3)
+/* The kernel answers the faults, see XEN_LEND_IOC_LISTEN.  @ioserv is 0. */
+#define XEN_LEND_KERNEL		(1U << 4)
 
 /**
  * struct xen_lend_lease - lease a range of an address space or of a file
  * @size:	sizeof(struct xen_lend_lease)
  * @flags:	XEN_LEND_READONLY, XEN_LEND_POLICY_*, XEN_LEND_FD,
- *		XEN_LEND_NO_AHEAD
+ *		XEN_LEND_NO_AHEAD, XEN_LEND_KERNEL
  * @addr:	start of the backing in the caller's address space (bytes);
  *		0 with XEN_LEND_FD
  * @len:	length (bytes); the range need not be mapped yet, nor stay mapped
  * @gfn:	first guest frame; the frames must be unpopulated
  * @memtype:	XEN_LEND_MEMTYPE_*
- * @ioserv:	the caller's ioreq server, told of faults on this lease
+ * @ioserv:	the caller's ioreq server, told of faults on this lease; 0 with
+ *		XEN_LEND_KERNEL
  * @around:	bytes mapped around a fault at most, a power of two, 4 KiB to
  *		2 MiB; 0: the driver's default (2 MiB)
  * @id:		out: the lease, never 0, unique in the borrower
@@ -122,7 +126,8 @@ struct xen_lend_info {
  *
  * Errors: ENOTCONN (not bound), EINVAL, EEXIST (a frame is populated or
  * leased), ENOSPC (quota), ENOMEM (the borrower's paging pool, or dom0's own
- * memory), ESRCH, EPERM, ENOENT (no such ioreq server), EOPNOTSUPP (the
+ * memory), ESRCH, EPERM, ENOENT (no such ioreq server; with
+ * XEN_LEND_KERNEL: there was no XEN_LEND_IOC_LISTEN), EOPNOTSUPP (the
  * borrower uses something lending does not support; the Xen console says
  * what).  Besides, with XEN_LEND_FD, what mmap() may say: EBADF, EACCES (not
  * open for that), EPERM (sealed), ENODEV (cannot be mapped), EOVERFLOW.
@@ -236,6 +241,10 @@ struct xen_lend_resolve {
  * @flushes:	out: TLB flush rounds Xen needed for it
  * @failures:	out: resolves that ended ZEROED or FAILED
  * @slowest_us:	out: longest resolve (microseconds)
+ * @waiting:	out: faults that the kernel has not answered yet
+ * @answered:	out: faults that the kernel has answered
+ * @failed:	out: of these, with FAILED
+ * @slowest_answer_us:	out: longest time until one was answered
  *
  * Errors: ENOTCONN, ENOENT.
  */
@@ -256,6 +265,31 @@ struct xen_lend_stats {
 	__u64 flushes;
 	__u64 failures;
 	__u64 slowest_us;
+	__u64 waiting;
+	__u64 answered;
+	__u64 failed;
+	__u64 slowest_answer_us;
+};
+
+/**
+ * struct xen_lend_listen - have the kernel answer faults by itself
+ * @size:	sizeof(struct xen_lend_listen)
+ * @vcpus:	how many vCPUs the borrower may have, or more (up to 128)
+ *
+ * From then on leases can be made with XEN_LEND_KERNEL.  What a resolve would
+ * do is done for each of their faults by a thread of the caller's process, one
+ * per vCPU, whose memory and time count as the process's.  Once the process
+ * ends, so do the answers; the descriptor should end with it.
+ *
+ * Where an access is not to be repeated (XEN_LEND_FAILED) the borrower is told.
+ * For want of memory a vCPU waits until there is some.
+ *
+ * Errors: ENOTCONN, EBUSY (called before), EINVAL, ENOMEM, EPERM, ESRCH, ENOSPC
+ * (ports or event channels), EOPNOTSUPP (the hypervisor cannot), EINTR.
+ */
+struct xen_lend_listen {
+	__u32 size;
+	__u32 vcpus;
 };
 
 #define XEN_LEND_IOC_BIND	_IOWR('L', 0x60, struct xen_lend_bind)
@@ -264,5 +298,6 @@ struct xen_lend_stats {
 #define XEN_LEND_IOC_RESOLVE	_IOWR('L', 0x63, struct xen_lend_resolve)
 #define XEN_LEND_IOC_STATS	_IOWR('L', 0x64, struct xen_lend_stats)
 #define XEN_LEND_IOC_INFO	_IOWR('L', 0x65, struct xen_lend_info)
+#define XEN_LEND_IOC_LISTEN	_IOW('L', 0x66, struct xen_lend_listen)
 
 #endif /* _UAPI_XEN_LEND_H */

@@ -23,7 +23,7 @@ struct xen_hvm_lend_create {
 	uint16_t flags;		/* IN  XEN_HVM_LEND_readonly */
 	uint32_t memtype;	/* IN  XEN_DMOP_MEM_CACHEATTR_{UC,WC,WB} */
 	uint32_t id;		/* IN 0, OUT lease id */
-	uint32_t pad;		/* IN 0 */
+	uint32_t port;		/* IN 0, or in place of ioserv */
 	uint64_t generation;	/* IN 0, OUT */
 };
 
@@ -43,7 +43,8 @@ struct xen_hvm_lend_install {
 	uint64_t generation;	/* IN  what create or the last revoke returned */
 	uint64_t frames;	/* IN  address of uint64_t frame[nr] */
 	uint32_t done;		/* IN 0, OUT pages dealt with, also on failure */
-	uint32_t pad;		/* IN 0 */
+	uint32_t vcpu;		/* IN 0, or whom to wake */
+	uint64_t token;		/* IN likewise, from its slot */
 };
 
 /* A frame is the lender's own: an mfn if the lender is PV, else its gfn. */
@@ -78,8 +79,53 @@ struct xen_hvm_lend_query {
 	uint64_t reclaims;	/* page tables */
 };
 
+#define XEN_HVM_LEND_listen	6
+struct xen_hvm_lend_listen {
+	uint64_t frame;		/* IN  the page for the slots */
+	uint64_t ports;		/* IN  address of uint32_t port[nr], set */
+	uint32_t nr;		/* IN  vCPUs, OUT how many there can be */
+	uint32_t id;		/* IN 0, OUT */
+	uint64_t pad;		/* IN 0 */
+};
+
+/* One per vCPU.  While it is written to, token is 0. */
+struct xen_hvm_lend_slot {
+	uint64_t token;		/* never the same again */
+	uint64_t offset;	/* page within the lease */
+	uint32_t lease;
+	uint32_t flags;		/* XEN_HVM_LEND_slot_* */
+	uint64_t pad;
+};
+
+#define XEN_HVM_LEND_slot_write	(1U << 0)
+#define XEN_HVM_LEND_slot_fetch	(1U << 1)
+
+#define XEN_HVM_LEND_unlisten	7
+struct xen_hvm_lend_unlisten {
+	uint32_t id;		/* IN  */
+	uint32_t pad;		/* IN 0 */
+};
+
+#define XEN_HVM_LEND_answer	8
+struct xen_hvm_lend_answered {
+	uint32_t vcpu;		/* IN  */
+	uint32_t result;	/* IN  XEN_HVM_LEND_answer_* */
+	uint64_t token;		/* IN  from the slot */
+};
+
+#define XEN_HVM_LEND_answer_retry	0
+#define XEN_HVM_LEND_answer_failed	1
+
+struct xen_hvm_lend_answer {
+	uint32_t port;		/* IN  */
+	uint32_t nr;		/* IN  1 .. 16 */
+	uint64_t answers;	/* IN  address of xen_hvm_lend_answered[nr] */
+	uint32_t woken;		/* IN 0, OUT how many were waited for */
+	uint32_t pad;		/* IN 0 */
+};
+
 struct xen_hvm_lend_op {
-	uint32_t cmd;	/* XEN_HVM_LEND_{create,destroy,install,revoke,query} */
+	uint32_t cmd;	/* XEN_HVM_LEND_* */
 	uint16_t domain;	/* the borrower */
 	uint16_t pad;	/* 0 */
 	uint64_t number;	/* IN 0 or the borrower's, OUT the borrower's */
@@ -89,6 +135,9 @@ struct xen_hvm_lend_op {
 		struct xen_hvm_lend_install install;
 		struct xen_hvm_lend_revoke revoke;
 		struct xen_hvm_lend_query query;
+		struct xen_hvm_lend_listen listen;
+		struct xen_hvm_lend_unlisten unlisten;
+		struct xen_hvm_lend_answer answer;
 		uint8_t pad[112];
 	} u;
 };

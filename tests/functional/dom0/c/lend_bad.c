@@ -42,7 +42,7 @@ static void bad_bind(void)
     is(call(fd, XEN_LEND_IOC_RESOLVE, &r), ENOTCONN, "resolve before bind");
     is(call(fd, XEN_LEND_IOC_STATS, &s), ENOTCONN, "stats before bind");
     is(call(fd, _IO('L', 0x5f), &s), ENOTTY, "ioctl number below ours");
-    is(call(fd, _IO('L', 0x66), &s), ENOTTY, "ioctl number above ours");
+    is(call(fd, _IO('L', 0x67), &s), ENOTTY, "ioctl number above ours");
     is(call(fd, _IO('P', 0x60), &s), ENOTTY, "ioctl of another type");
 
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -307,8 +307,10 @@ static void bad_stats(int fd, uint32_t id)
 
     is(call(fd, XEN_LEND_IOC_STATS, &s), 0, "stats");
     ok(s.id == id && s.gfn == gfn, "of the right lease");
-    s.size = sizeof(s) - 8;
+    s.size = offsetof(struct xen_lend_stats, waiting) - 8;
     is(call(fd, XEN_LEND_IOC_STATS, &s), EINVAL, "stats, too short");
+    s = (struct xen_lend_stats){ .size = offsetof(struct xen_lend_stats, waiting), .id = id };
+    is(call(fd, XEN_LEND_IOC_STATS, &s), 0, "stats, of an older program");
     s = (struct xen_lend_stats){ .size = sizeof(s), .id = id + 1 };
     is(call(fd, XEN_LEND_IOC_STATS, &s), ENOENT, "stats, no such lease");
     s = (struct xen_lend_stats){ .size = sizeof(s), .next = 2 };
@@ -320,6 +322,66 @@ static void bad_stats(int fd, uint32_t id)
     is(call(fd, XEN_LEND_IOC_STATS, &s), ENOENT, "stats, the one after the last");
     s = (struct xen_lend_stats){ .size = sizeof(s), .next = 1, .id = UINT32_MAX };
     is(call(fd, XEN_LEND_IOC_STATS, &s), ENOENT, "stats, from 2^32-1 on");
+}
+
+/* The kernel answers faults, where it can. */
+static void bad_listen(char *mem)
+{
+    static const struct {
+        const char *name;
+        struct xen_lend_listen l;
+        int err;
+    } cases[] = {
+        { "listen, size 4",              { 4, 128 }, EINVAL },
+        { "listen, size 2^32-1",         { UINT32_MAX, 128 }, E2BIG },
+        { "listen, no vCPUs",            { sizeof(struct xen_lend_listen), 0 }, EINVAL },
+        { "listen, too many vCPUs",      { sizeof(struct xen_lend_listen), 129 }, EINVAL },
+        { "listen, 2^32-1 vCPUs",        { sizeof(struct xen_lend_listen), UINT32_MAX }, EINVAL },
+        { "listen, everything right",    { sizeof(struct xen_lend_listen), 128 }, 0 },
+        { "listen, twice",               { sizeof(struct xen_lend_listen), 128 }, EBUSY },
+    };
+    struct xen_lend_info i = { .size = sizeof(i) };
+    struct xen_lend_lease l;
+    int fd = lend_open();
+
+    if (call(fd, XEN_LEND_IOC_INFO, &i) || !(i.features & XEN_LEND_FEAT_LISTEN)) {
+        close(fd);
+        return;
+    }
+    is(call(fd, XEN_LEND_IOC_LISTEN, (void *)&cases[5].l), ENOTCONN, "listen before bind");
+    close(fd);
+    fd = lend_bound();
+    l = lease_of(mem, PAGE, gfn);
+    l.flags |= XEN_LEND_KERNEL;
+    l.ioserv = 0;
+    is(call(fd, XEN_LEND_IOC_LEASE, &l), ENOENT, "lease for the kernel to answer, without listen");
+    is(call(fd, XEN_LEND_IOC_LISTEN, NULL), EFAULT, "listen, null pointer");
+    for (unsigned n = 0; n < ARRAY_SIZE(cases); n++) {
+        struct xen_lend_listen a = cases[n].l;
+
+        is(call(fd, XEN_LEND_IOC_LISTEN, &a), cases[n].err, cases[n].name);
+    }
+    l.ioserv = ioserv ? ioserv : 1;
+    is(call(fd, XEN_LEND_IOC_LEASE, &l), EINVAL, "lease for the kernel to answer, and a server");
+    l.ioserv = 0;
+    is(call(fd, XEN_LEND_IOC_LEASE, &l), 0, "lease for the kernel to answer");
+    is(unlease(fd, l.id), 0, "and away with it");
+    l.id = 0;
+    is(call(fd, XEN_LEND_IOC_LEASE, &l), 0, "and again");
+    close(fd);
+    fd = lend_bound();
+    l = lease_of(mem, PAGE, gfn);
+    is(call(fd, XEN_LEND_IOC_LEASE, &l), 0, "closing the file has freed the frames, listening or not");
+    close(fd);
+    for (unsigned n = 0; n < 20; n++) {
+        struct xen_lend_listen a = cases[5].l;
+
+        fd = lend_bound();
+        if (call(fd, XEN_LEND_IOC_LISTEN, &a))
+            ok(0, "listening the %uth time: %s", n, strerror(errno));
+        close(fd);
+    }
+    ok(1, "and its port, 20 times");
 }
 
 int main(int argc, char **argv)
@@ -335,6 +397,7 @@ int main(int argc, char **argv)
     info(fd, XEN_LEND_UNBOUND, "info, before bind");
     close(fd);
     bad_bind();
+    bad_listen(mem);
     fd = lend_bound();
     info(fd, domid, "info");
     bad_lease(fd, mem, len);

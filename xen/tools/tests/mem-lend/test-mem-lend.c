@@ -316,6 +316,134 @@ static void test_install(void *page)
     /* The other one, with a page installed, is left to domain destruction. */
 }
 
+static int listen_on(uint64_t frame, unsigned int nr, uint32_t *id)
+{
+    int rc;
+
+    op->u.listen = (xen_hvm_lend_listen_t){
+        .frame = frame,
+        .ports = (uintptr_t)op_frames,
+        .nr = nr,
+    };
+
+    rc = call(XEN_HVM_LEND_listen);
+    *id = op->u.listen.id;
+
+    return rc;
+}
+
+static int unlisten(uint32_t id)
+{
+    op->u.unlisten = (xen_hvm_lend_unlisten_t){ .id = id };
+
+    return call(XEN_HVM_LEND_unlisten);
+}
+
+static int answer(uint32_t port, unsigned int nr, uint32_t vcpu,
+                  uint32_t result)
+{
+    xen_hvm_lend_answered_t *a = (void *)op_frames;
+
+    a[0] = (xen_hvm_lend_answered_t){ .vcpu = vcpu, .result = result,
+                                      .token = 1 };
+    op->u.answer = (xen_hvm_lend_answer_t){
+        .port = port,
+        .nr = nr,
+        .answers = (uintptr_t)op_frames,
+    };
+
+    return call(XEN_HVM_LEND_answer);
+}
+
+static int lease_port(uint32_t port, ioservid_t server, uint32_t *id)
+{
+    op->u.create = (xen_hvm_lend_create_t){
+        .first_gfn = GFN,
+        .nr = NR,
+        .ioserv = server,
+        .memtype = WB,
+        .port = port,
+    };
+
+    *id = 0;
+    if ( call(XEN_HVM_LEND_create) )
+        return -1;
+    *id = op->u.create.id;
+
+    return 0;
+}
+
+static void test_listen(void *page)
+{
+    uint64_t frame, generation;
+    uint32_t id, lent, ports[9];
+    unsigned int i;
+
+    printf("Test listen, answer, unlisten\n");
+
+    expect(0, lease(GFN, NR, 0, &lent, &generation));
+    if ( find_frame(page, lent, generation, &frame) )
+    {
+        fail("  Fail: no frame to lend: %d - %s\n", errno, strerror(errno));
+        return;
+    }
+    expect(0, destroy(lent));
+
+    expect(EINVAL, listen_on(frame, 0, &id));
+    expect(EINVAL, listen_on(frame, 129, &id));
+    expect(EPERM, listen_on(1ULL << 40, 1, &id));
+    expect(ENOENT, unlisten(0));
+    expect(ENOENT, unlisten(1));
+    expect(ENOENT, answer(0, 1, 0, 0));
+    expect(ENOENT, answer(1, 1, 0, 0));
+    expect(ENOENT, lease_port(1, 0, &lent));
+
+    for ( i = 0; i < 8; i++ )
+    {
+        expect(0, listen_on(frame, 1, &ports[i]));
+        expect_eq(1, op->u.listen.nr);
+        if ( !*(uint32_t *)op_frames )
+            fail("  Fail: no event channel\n");
+    }
+    expect(ENOSPC, listen_on(frame, 1, &ports[8]));
+    expect(0, unlisten(ports[3]));
+    expect(ENOENT, unlisten(ports[3]));
+    expect(0, listen_on(frame, 1, &id));
+    if ( id == ports[3] )
+        fail("  Fail: a port was used again\n");
+    expect(0, unlisten(id));
+
+    expect(EINVAL, answer(ports[0], 0, 0, 0));
+    expect(EINVAL, answer(ports[0], XEN_HVM_LEND_MAX_ANSWERS + 1, 0, 0));
+    expect(EINVAL, answer(ports[0], 1, 0, 2));
+    expect(0, answer(ports[0], 1, 0, 0));
+    expect_eq(0, op->u.answer.woken);
+    expect(0, answer(ports[0], 1, ~0u, 1));
+    expect_eq(0, op->u.answer.woken);
+
+    expect(EINVAL, lease_port(ports[0], 1, &lent));
+    expect(ENOENT, lease_port(ports[3], 0, &lent));
+    expect(0, lease_port(ports[0], 0, &lent));
+
+    /* A token that nobody waits for is no reason not to install. */
+    op_frames[0] = frame;
+    op->u.install = (xen_hvm_lend_install_t){
+        .id = lent, .nr = 1, .generation = 1,
+        .frames = (uintptr_t)op_frames, .vcpu = ~0u, .token = ~0ULL,
+    };
+    expect(0, call(XEN_HVM_LEND_install));
+    expect_eq(1, installed(lent));
+    op->u.install = (xen_hvm_lend_install_t){
+        .id = lent, .nr = 1, .generation = 1,
+        .frames = (uintptr_t)op_frames, .vcpu = 1,
+    };
+    expect(EINVAL, call(XEN_HVM_LEND_install));
+
+    /* The lease can stay.  So can other ports, for domain destruction. */
+    expect(0, unlisten(ports[0]));
+    expect(0, destroy(lent));
+}
+
 int main(int argc, char **argv)
 {
     xen_pfn_t ram[1] = { 0 };
@@ -371,6 +499,7 @@ int main(int argc, char **argv)
     }
 
     test_create();
+    test_listen(page);
     test_install(page);
 
  destroy:

@@ -349,7 +349,7 @@ FIXTURE_VARIANT_ADD(size, resolve)
 FIXTURE_VARIANT_ADD(size, stats)
 {
 	.cmd = XEN_LEND_IOC_STATS,
-	.min = sizeof(struct xen_lend_stats),
+	.min = offsetof(struct xen_lend_stats, waiting),
 	.now = sizeof(struct xen_lend_stats),
 	.good = ENOENT,
 	.bound = true,

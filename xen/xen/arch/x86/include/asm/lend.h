@@ -25,6 +25,9 @@ struct lend_fault {
         LEND_emulate, /* Not the lender's call: Have the access emulated. */
         LEND_send,    /* Ask the lender: lend_send_fault(). */
     } action;
+    uint32_t port;        /* If not 0: where to, rather than to a server. */
+    unsigned int ends;    /* See lend_port_send(). */
+    uint64_t offset;      /* Of the page within the lease, in pages. */
     ioservid_t ioserv;
     uint64_t serial;
     ioreq_t req;
@@ -52,6 +55,9 @@ void lend_send_fault(struct lend_fault *lf);
 bool lend_interrupted(struct vcpu *v);
 void lend_complete_fault(struct vcpu *v);
 int lend_get_emt(const struct domain *d, gfn_t gfn, mfn_t mfn, bool *ipat);
+
+/* port.c: Answers by the lender's kernel. */
+void lend_port_wait(struct vcpu *v);
 
 /* emulate.c: Accesses which the instruction emulator makes. */
 int lend_emulate(ioreq_t *p);

@@ -95,7 +95,7 @@ int lend_emulate(ioreq_t *p)
 
     lend_note_fault(vio, &lf);
 
-    switch ( ioreq_send_lend(lf.ioserv, lf.serial, &lf.req) )
+    switch ( lend_ask(&lf) )
     {
     case IOREQ_STATUS_UNHANDLED:
         lend_fail_access(vio);

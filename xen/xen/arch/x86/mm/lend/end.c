@@ -99,7 +99,11 @@ static void free_tables(struct p2m_domain *p2m, struct lease *l)
  */
 int lend_end_lease(struct p2m_domain *p2m, struct lease *l)
 {
-    l->state = LEASE_dying;
+    if ( l->state != LEASE_dying )
+    {
+        l->state = LEASE_dying;
+        lend_port_end_lease(p2m, l);
+    }
 
     while ( l->revoked < l->built )
     {
@@ -213,8 +217,13 @@ int lend_relinquish(struct domain *d)
 
     /* The lock, even without leases: There may be one about to be created. */
     rc = is_hvm_domain(d) && p2m_get_hostp2m(d) ? end_leases(d, NULL) : 0;
-    if ( rc || !d->arch.mem_lender )
+    if ( rc )
         return rc;
+    if ( is_hvm_domain(d) && p2m_get_hostp2m(d) )
+        lend_port_relinquish(d, NULL);
+
+    if ( !d->arch.mem_lender )
+        return 0;
 
     /*
      * None of d's vCPUs are in a hypercall anymore, hence there's nobody to
@@ -232,6 +241,8 @@ int lend_relinquish(struct domain *d)
             rc = ioreq_abort_lends(b, d);
         if ( rc )
             break;
+        if ( p2m_get_hostp2m(b) )
+            lend_port_relinquish(b, d);
     }
 
     rcu_read_unlock(&domlist_read_lock);

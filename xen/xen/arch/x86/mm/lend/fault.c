@@ -81,6 +81,9 @@ bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa, p2m_type_t t,
     }
 
     lf->action = LEND_send;
+    lf->port = l->port;
+    lf->ends = lend_port_ends(p2m);
+    lf->offset = gfn_x(gaddr_to_gfn(gpa)) - gfn_x(l->first);
     lf->ioserv = l->ioserv;
     lf->serial = l->serial;
     lf->req = (ioreq_t){
@@ -93,13 +96,13 @@ bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa, p2m_type_t t,
     };
 
     /* With each request that's sent.  An interrupt may have come between. */
-    if ( !ioreq_lend_waits(lf->ioserv) )
+    if ( !(lf->port ? lend_port_waits(p2m, lf)
+                    : ioreq_lend_waits(lf->ioserv)) )
     {
         l->faults++;
 
         TRACE_TIME(TRC_MEM_LEND_FAULT, p2m->domain->domain_id, l->id,
-                   gfn_x(gaddr_to_gfn(gpa)) - gfn_x(l->first),
-                   npfec.write_access);
+                   lf->offset, npfec.write_access);
     }
 
     return true;
@@ -126,6 +129,13 @@ void lend_note_fault(struct vcpu_io *vio, const struct lend_fault *lf)
     vio->lend_answer = IOREQ_LEND_RETRY;
 }
 
+/* By the lease's port, or else its server.  For the current vCPU. */
+int lend_ask(struct lend_fault *lf)
+{
+    return lf->port ? lend_port_send(lf)
+                    : ioreq_send_lend(lf->ioserv, lf->serial, &lf->req);
+}
+
 /*
  * Ask the lender, the second step of three.  Called on the current vCPU, with
  * no lock held, when lend_check_fault() said LEND_send.
@@ -141,7 +151,7 @@ void lend_send_fault(struct lend_fault *lf)
 
     lend_note_fault(vio, lf);
 
-    switch ( ioreq_send_lend(lf->ioserv, lf->serial, &lf->req) )
+    switch ( lend_ask(lf) )
     {
     case IOREQ_STATUS_UNHANDLED:
         lend_fail_access(vio);

@@ -286,7 +286,7 @@ int lend_install(struct domain *d, struct xen_hvm_lend_install *op)
     int rc, frame_rc = 0;
 
     if ( !op->nr || op->nr > XEN_HVM_LEND_MAX_INSTALL || op->done >= op->nr ||
-         op->pad )
+         (op->vcpu && !op->token) )
         return -EINVAL;
 
     /* A continuation has some behind it. */
@@ -335,6 +335,10 @@ int lend_install(struct domain *d, struct xen_hvm_lend_install *op)
     if ( l )
         rc = d->is_dying ? -ESRCH
                          : install_frames(p2m, l, op, frames, nr, epoch);
+
+    /* All of it is there: Nobody needs to wait for the caller to return. */
+    if ( !rc && !frame_rc && op->token && op->done == op->nr )
+        lend_port_installed(p2m, l, op->vcpu, op->token);
 
     p2m_unlock(p2m);
 

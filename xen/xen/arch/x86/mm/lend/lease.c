@@ -190,6 +190,7 @@ static struct lease *alloc_lease(const struct xen_hvm_lend_create *op,
     l->lender = current->domain->domain_id;
     l->ioserv = op->ioserv;
     l->serial = serial;
+    l->port = op->port;
     l->memtype = op->memtype;
     l->readonly = op->flags & XEN_HVM_LEND_readonly;
     l->state = LEASE_building;
@@ -228,6 +229,9 @@ static int add_lease(struct domain *d, struct lease *l)
     if ( p2m->lend.nr >= MAX_LEASES || p2m->lend.last_id == UINT32_MAX )
         return -ENOSPC;
 
+    if ( l->port && !lend_owns_port(p2m, l->port, current->domain) )
+        return -ENOENT;
+
     if ( lend_overlaps(p2m, l->first, l->nr) )
         return -EEXIST;
 
@@ -258,7 +262,8 @@ int lend_create(struct domain *d, struct xen_hvm_lend_create *op)
     struct lease *l, *new = NULL;
     int rc;
 
-    if ( op->pad || op->generation || (op->flags & ~XEN_HVM_LEND_readonly) ||
+    if ( op->generation || (op->port && op->ioserv) ||
+         (op->flags & ~XEN_HVM_LEND_readonly) ||
          !op->nr || op->nr > XEN_HVM_LEND_MAX_PAGES ||
          op->first_gfn >> (domain_max_paddr_bits(d) - PAGE_SHIFT) ||
          (op->first_gfn + op->nr - 1) >>
@@ -279,9 +284,10 @@ int lend_create(struct domain *d, struct xen_hvm_lend_create *op)
     /* What's begun needs to come to an end, in whichever state it is then. */
     if ( !op->id )
     {
-        uint64_t serial = ioreq_server_serial(d, op->ioserv, current->domain);
+        uint64_t serial = op->port ? 0 : ioreq_server_serial(d, op->ioserv,
+                                                             current->domain);
 
-        if ( !serial )
+        if ( !serial && !op->port )
             return -ENOENT;
 
         new = alloc_lease(op, serial);

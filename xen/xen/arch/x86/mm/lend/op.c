@@ -130,6 +130,16 @@ static bool is_ending(const struct domain *d, const struct xen_hvm_lend_op *op)
     const struct lease *l;
     bool ret = false;
 
+    if ( currd->arch.mem_lender &&
+         (op->cmd == XEN_HVM_LEND_unlisten || op->cmd == XEN_HVM_LEND_answer) )
+    {
+        rcu_read_lock(&lease_read_lock);
+        ret = lend_has_port(d, currd);
+        rcu_read_unlock(&lease_read_lock);
+
+        return ret;
+    }
+
     if ( !currd->arch.mem_lender ||
          (!takes_back(op) &&
           (op->cmd != XEN_HVM_LEND_create || !op->u.create.id)) )
@@ -242,6 +252,18 @@ int lend_op(XEN_GUEST_HANDLE_PARAM(xen_hvm_lend_op_t) arg)
         rc = lend_query(d, &op.u.query);
         break;
 
+    case XEN_HVM_LEND_listen:
+        rc = lend_listen(d, &op.u.listen);
+        break;
+
+    case XEN_HVM_LEND_unlisten:
+        rc = lend_unlisten(d, &op.u.unlisten);
+        break;
+
+    case XEN_HVM_LEND_answer:
+        rc = lend_answer(d, &op.u.answer);
+        break;
+
     default:
         rc = -EOPNOTSUPP;
         break;
@@ -271,6 +293,10 @@ CHECK_hvm_lend_destroy;
 CHECK_hvm_lend_install;
 CHECK_hvm_lend_revoke;
 CHECK_hvm_lend_query;
+CHECK_hvm_lend_listen;
+CHECK_hvm_lend_unlisten;
+CHECK_hvm_lend_answered;
+CHECK_hvm_lend_answer;
 #endif
 
 /*

@@ -83,6 +83,7 @@ struct lease {
     domid_t lender;
     ioservid_t ioserv;
     uint64_t serial;        /* The server's, see ioreq_server_serial(). */
+    uint32_t port;          /* Instead of a server, see port.c. */
     uint32_t memtype;
     bool readonly;
     int error;              /* What kept a dying one from being created. */
@@ -172,12 +173,28 @@ int lend_purge_lease(struct p2m_domain *p2m, struct lease *l,
 
 /* fault.c: What the emulator's accesses have in common with faults. */
 void lend_note_fault(struct vcpu_io *vio, const struct lend_fault *lf);
+int lend_ask(struct lend_fault *lf);
 void lend_fail_access(const struct vcpu_io *vio);
 
-/* lease.c, end.c, install.c: HVMOP_lend. */
+/* port.c: Faults which the lender's kernel answers by itself. */
+bool lend_owns_port(struct p2m_domain *p2m, uint32_t id,
+                    const struct domain *owner);
+bool lend_has_port(const struct domain *d, const struct domain *owner);
+unsigned int lend_port_ends(const struct p2m_domain *p2m);
+bool lend_port_waits(const struct p2m_domain *p2m, const struct lend_fault *lf);
+int lend_port_send(const struct lend_fault *lf);
+void lend_port_installed(struct p2m_domain *p2m, const struct lease *l,
+                         uint32_t vcpu, uint64_t token);
+void lend_port_end_lease(struct p2m_domain *p2m, const struct lease *l);
+void lend_port_relinquish(struct domain *d, const struct domain *owner);
+
+/* lease.c, end.c, install.c, port.c: HVMOP_lend. */
 int lend_create(struct domain *d, struct xen_hvm_lend_create *op);
 int lend_destroy(struct domain *d, const struct xen_hvm_lend_destroy *op);
 int lend_install(struct domain *d, struct xen_hvm_lend_install *op);
+int lend_listen(struct domain *d, struct xen_hvm_lend_listen *op);
+int lend_unlisten(struct domain *d, const struct xen_hvm_lend_unlisten *op);
+int lend_answer(struct domain *d, struct xen_hvm_lend_answer *op);
 
 #endif /* X86_MM_LEND_PRIVATE_H */
 
