@@ -3,7 +3,6 @@
 
 import base64
 import contextlib
-import re
 
 import gpu
 from demo import Step
@@ -25,12 +24,11 @@ def tell_it(stack):
         step.say(own)
     with Step("1. xl create: a guest with virtio-gpu-gl-pci,blob=on,venus=on,hostmem=256M") as step:
         machine = stack.enter_context(gpu.GpuGuest())
-    with Step("2. vulkaninfo --summary in the guest") as step:
-        text = machine.must("vulkaninfo --summary 2>&1", 300)
+    with Step("2. the guest's Vulkan device") as step:
+        text = machine.must("/tmp/vk name", 300)
         for line in text.splitlines():
-            if re.match(r"\s*(deviceName|driverName|apiVersion|driverInfo)\s*=", line):
-                step.say(" ".join(line.split()))
-        assert re.search(r"deviceName\s*= Virtio-GPU Venus \(llvmpipe", text), text
+            step.say(line)
+        assert text.startswith("device Virtio-GPU Venus (llvmpipe") and "\ndriver venus" in text, text
     with Step("3. a compute shader on 4 MiB of mapped memory") as step:
         step.say(machine.must(f"/tmp/vk compute {4 << 20}", 300))
     with Step("4. the picture, 256x256") as step:
