@@ -13,7 +13,6 @@ WORK = {
     "compute": (f"compute {4 << 20}", True, 200),
     "triangle": ("draw triangle 256 256 /tmp/triangle.ppm", True, 200),
     "scene": ("draw scene 256 256 /tmp/scene.ppm", True, 200),
-    "timeline": ("timeline 20", True, 100),
     "blobs": (f"blobs 100 {33 * 4096} 3", False, 300),
     "blobs_1000": ("blobs 1000 65536", False, 600),
 }
