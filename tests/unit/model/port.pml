@@ -32,12 +32,13 @@
  *           no interrupt that it could take
  *   once    one fault is claimed by one thread
  *
- * Bounds: one vCPU, two pages; lease and port end once; tokens up to MAX_TOKEN,
- * after which the guest touches nothing absent.
+ * Bounds: one vCPU, two pages, one of which is never lost again; lease and port end
+ * once; tokens up to MAX_TOKEN, after which the guest touches nothing absent; one
+ * thread, with SPARE a second one.
  */
 
 #ifndef MAX_TOKEN
-#define MAX_TOKEN	4
+#define MAX_TOKEN	2
 #endif
 
 #define W_NONE		0
@@ -58,6 +59,12 @@ bit  slease;
 byte seen;
 bit  woken[2];
 
+#ifdef SPARE
+#define WAKE		atomic { woken[0] = 1; woken[1] = 1 }
+#else
+#define WAKE		woken[0] = 1
+#endif
+
 /* Memory */
 bit  ent[2], has[2];
 bit  lease, port = 1;
@@ -69,12 +76,6 @@ bit  quiet, frozen[2];
 
 #define LOCK		atomic { !wlocked -> wlocked = 1 }
 #define UNLOCK		wlocked = 0
-
-#ifndef MUTANT_OTHER_LEASE
-#define SAME_LEASE(l)	(wlease == l)
-#else
-#define SAME_LEASE(l)	true
-#endif
 
 inline end_wait(result)
 {
@@ -114,7 +115,7 @@ end_run:
 		fi;
 		if
 		:: !port -> UNLOCK; goto end_guest		/* told so */
-		:: port && wstate == W_SENT && wpage == p && SAME_LEASE(l) -> goto sent
+		:: port && wstate == W_SENT && wpage == p && wlease == l -> goto sent
 		:: else
 		fi;
 #ifndef MUTANT_TOKEN_STAYS
@@ -128,12 +129,12 @@ end_run:
 	stoken = wtoken; spage = p; slease = l;
 #else
 #ifdef MUTANT_EVENT_FIRST
-	atomic { woken[0] = 1; woken[1] = 1 };
+	WAKE;
 #endif
 	stoken = 0; spage = p; slease = l; stoken = wtoken;
 #endif
 #ifndef MUTANT_EVENT_FIRST
-	atomic { woken[0] = 1; woken[1] = 1 };
+	WAKE;
 #endif
 sent:
 	atomic { awaited = 1; UNLOCK };
@@ -179,9 +180,7 @@ end_look:	atomic { GOES_ON -> old = seen; token = stoken };
 	q = spage; ql = slease;
 	atomic {
 		if
-#ifndef MUTANT_TOKEN_ONCE
 		:: stoken != token -> goto idle
-#endif
 		:: else
 		fi;
 #ifndef MUTANT_CLAIM_UNCHECKED
@@ -265,7 +264,9 @@ init {
 	atomic {
 		run vcpu();
 		run thread(0);
+#ifdef SPARE
 		run thread(1);
+#endif
 		run interrupts();
 		run mm();
 #ifndef WITHOUT_L
@@ -278,7 +279,9 @@ init {
 	atomic {
 		quiet = 1;
 		if :: frozen[0] = 1 :: true fi;
+#ifdef SPARE
 		if :: frozen[1] = 1 :: true fi
+#endif
 	};
 	timeout;
 	d_step {

@@ -318,7 +318,7 @@ static int lend_thread_new(struct lend_port *port, struct lend_thread *t,
 			   struct lend_vcpu *v, const char *kind,
 			   unsigned int number)
 {
-	char name[TASK_COMM_LEN];
+	char name[32];
 	struct vhost_task *task;
 
 	snprintf(name, sizeof(name), "xen-lend%s/%u", kind, number);
