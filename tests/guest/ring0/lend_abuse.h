@@ -25,7 +25,8 @@ static void abuse(unsigned domid, unsigned ioserv, uint64_t gfn, uint64_t ram, u
         { "an ioreq server with number 65535", -ENOENT, { gfn, 16, 65535, 0, LEND_WB } },
         { "flags nobody knows", -EINVAL, { gfn, 16, ioserv, 0x8002, LEND_WB } },
         { "a memory type nobody knows", -EINVAL, { gfn, 16, ioserv, 0, 77 } },
-        { "padding", -EINVAL, { gfn, 16, ioserv, 0, LEND_WB, .pad = 1 } },
+        { "a port and a server", -EINVAL, { gfn, 16, 1, 0, LEND_WB, .port = 1 } },
+        { "a port that is not there", -ENOENT, { gfn, 16, 0, 0, LEND_WB, .port = 0x7fffffff } },
         { "a generation of one's own", -EINVAL, { gfn, 16, ioserv, 0, LEND_WB, .generation = 5 } },
         { "the continuation of a call nobody made", -ENOENT, { gfn, 16, ioserv, 0, LEND_WB, .id = 0x7fffffff } },
     };
