@@ -236,7 +236,7 @@ static bool lend_look(struct lend_port *port, struct lend_vcpu *v)
 {
 	struct lend_ask ask;
 
-	if (!v->irq || !lend_claim(port, v, &ask))
+	if (!READ_ONCE(v->irq) || !lend_claim(port, v, &ask))
 		return false;
 	__set_current_state(TASK_RUNNING);
 	lend_serve(port, v, &ask);
@@ -310,7 +310,9 @@ static int lend_bind_event(struct lend_vcpu *v, domid_t domid, u32 evtchn)
 		HYPERVISOR_event_channel_op(EVTCHNOP_close, &close);
 		return rc;
 	}
-	v->irq = rc;
+	WRITE_ONCE(v->irq, rc);
+	/* To bind makes an event, and its interrupt may have been before this. */
+	vhost_task_wake(v->thread.task);
 	return 0;
 }
 
