@@ -5,6 +5,7 @@ kind of memory it applies to. QEMU has no part in it: lend_serve is the VMM, the
 import contextlib
 import itertools
 import os
+import struct
 import time
 
 from lendlab import Skip, backing, case, cases, drop_caches, knob, limit, note, punch, pvh, run, wait_for
@@ -357,6 +358,110 @@ def test_elsewhere(wanted):
         for name in wanted:
             with case(name):
                 elsewhere(guest, server, ELSEWHERE[name])
+    no_kernel_complaints()
+
+
+# ---- only the right to write goes ----------------------------------------------------
+
+def counted(bench, *steps):
+    """What the counters say about these steps."""
+    before = bench.server.stats()
+    for step in steps:
+        step()
+    after = bench.server.stats()
+    return {name: after[name] - before[name] for name in ("faults", "revokes", "revoked", "flushes")}
+
+
+def on_disk(path, page, count):
+    """The first word of pages of a file, from the disk."""
+    text = run("sh", "-c", f"dd if={path} iflag=direct bs=4096 skip={page} count={count} 2>/dev/null | od -An -v -tx8 -w4096"
+                           " | awk '{ print $1 }'")
+    return [int(word, 16) for word in text.split()]
+
+
+def written_back(bench):
+    """After a write to the disk reading goes on, and writing takes one fault for a page; the disk has what was written last."""
+    path = backing("invalidation.bin", PAGES * 4096)
+    bench.server.do(f"lease file={path} {PAGES}")
+    bench.write(0, PAGES, 0x2000)
+    told = counted(bench, lambda: bench.server.do("sync"), lambda: bench.same("written back"))
+    note("sync and read: {faults} faults, {revokes} notifier calls, {revoked} pages taken out, {flushes} flushes".format(**told))
+    assert told["revokes"] >= PAGES, "it was not written back"
+    assert told["faults"] == 0 and told["revoked"] == 0, told
+    assert told["flushes"] <= 16, "a flush for each page"
+    told = counted(bench, lambda: bench.write(20, 1, 0x3000), lambda: bench.write(20, 1, 0x4000))
+    assert told == {"faults": 1, "revokes": 0, "revoked": 0, "flushes": 0}, told
+    bench.server.do("sync")
+    assert on_disk(path, 20, 2) == [0x4000 + 20, 0x2000 + 21]
+    told = counted(bench, *[lambda: bench.write(20, 1, 0x5000), lambda: bench.server.do("msync 20 1")] * 5)
+    assert told["faults"] == told["flushes"] == 5 and told["revoked"] == 0, told
+    assert on_disk(path, 20, 1) == [0x5000 + 20]
+
+
+def written_meanwhile(bench):
+    """The guest writes round after round while dom0 writes to the disk: in the end the disk has the last one."""
+    path = backing("invalidation.bin", PAGES * 4096)
+    bench.server.do(f"lease file={path} {PAGES}")
+    job = bench.guest.send(f"gmem {GFN:#x} rounds 0 {PAGES} 12")
+    before, syncs, end = bench.server.stats(), 0, time.monotonic() + 10
+    while time.monotonic() < end:
+        bench.server.do(("sync", "msync 8 16", "msync 0 64")[syncs % 3])
+        syncs += 1
+    code, text = bench.guest.collect(job)
+    assert code == 0 and "wrong=0" in text, (code, text)
+    after = bench.server.stats()
+    rounds = int(text.split("rounds=")[1].split()[0])
+    note(f"{rounds} rounds, {syncs} times to the disk, {after['faults'] - before['faults']} faults, "
+         f"{after['flushes'] - before['flushes']} flushes")
+    assert after["revokes"] - before["revokes"] > PAGES and rounds > 2
+    bench.server.do("sync")
+    wrong = [(i, word) for i, word in enumerate(on_disk(path, 0, PAGES)) if word != (rounds << 32) + i]
+    assert not wrong, (rounds, wrong[:4])
+
+
+def marked_soft_dirty(bench):
+    """The kernel forgets who wrote where, and finds out again about a write of the guest's."""
+    def marks():
+        start = next(int(line.split("-")[0], 16) for line in maps() if path in line)
+        with open(f"/proc/{bench.server.process.pid}/pagemap", "rb") as pages:
+            pages.seek(start // 4096 * 8)
+            return [i for i, (entry,) in enumerate(struct.iter_unpack("<Q", pages.read(8 * PAGES))) if entry >> 55 & 1]
+
+    def maps():
+        with open(f"/proc/{bench.server.process.pid}/maps", encoding="ascii") as lines:
+            return lines.readlines()
+
+    path = backing("invalidation.bin", PAGES * 4096)
+    lease(bench, "file=")
+    told = counted(bench, lambda: bench.server.do("softdirty"), lambda: bench.same("forgotten"))
+    assert told["revokes"] and told["faults"] == 0 and told["revoked"] == 0, told
+    assert marks() == [], "what nobody wrote to since"
+    bench.write(10, 1, 0x3000)
+    assert 10 in marks(), marks()
+
+
+def forked(bench):
+    """A child shares the pages until somebody writes. The guest follows the lender, who gets copies, and reads on until then."""
+    lease(bench, "anon")
+    told = counted(bench, lambda: bench.server.do("fork"), lambda: bench.same("forked"))
+    note("{faults} faults, {revokes} notifier calls, {revoked} pages taken out".format(**told))
+    assert told["revokes"] and told["faults"] == 0, told
+    bench.write(10, 1, 0x3000)
+    assert bench.same("written")[10] == 0x3000 + 10
+
+
+DOWNGRADES = {
+    "written_back": written_back, "written_meanwhile": written_meanwhile, "soft_dirty": marked_soft_dirty, "forked": forked,
+}
+
+
+@limit(300)
+@cases(*DOWNGRADES)
+def test_downgrade(wanted):
+    knob("/proc/sys/vm/dirty_writeback_centisecs", 0)           # what is counted here is our own
+    with Bench() as bench:
+        for name in wanted:
+            bench.case(name, DOWNGRADES[name])
     no_kernel_complaints()
 
 

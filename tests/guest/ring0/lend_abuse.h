@@ -85,8 +85,26 @@ static void abuse(unsigned domid, unsigned ioserv, uint64_t gfn, uint64_t ram, u
     check(lend_revoke(domid, c.id, 16, 1, 0), -EINVAL, "a revoke past the end");
     check(lend_revoke(domid, c.id, 1, ~0ULL, 0), -EINVAL, "a revoke of 2^64 - 1 pages");
     check(lend_revoke(domid, c.id + 1, 0, 1, 0), -ENOENT, "a revoke in no lease");
-    r = (struct lend_revoke){ .id = c.id, .nr = 1, .pad = 1 };
-    check(lend_op(domid, LEND_REVOKE, &r, sizeof(r)), -EINVAL, "a revoke with padding");
+    r = (struct lend_revoke){ .id = c.id, .nr = 1, .flags = 2 };
+    check(lend_op(domid, LEND_REVOKE, &r, sizeof(r)), -EINVAL, "a revoke with flags that there are not");
+    r.flags = ~0U;
+    check(lend_op(domid, LEND_REVOKE, &r, sizeof(r)), -EINVAL, "a revoke with all flags");
+    check(lend_downgrade(domid, c.id, 0, 0, 0), -EINVAL, "a downgrade of nothing");
+    check(lend_downgrade(domid, c.id, 16, 1, 0), -EINVAL, "a downgrade past the end");
+    check(lend_downgrade(domid, c.id, 15, 2, 0), -EINVAL, "a downgrade across the end");
+    check(lend_downgrade(domid, c.id, 1, ~0ULL, 0), -EINVAL, "a downgrade of 2^64 - 1 pages");
+    check(lend_downgrade(domid, c.id + 1, 0, 1, 0), -ENOENT, "a downgrade in no lease");
+    check(lend_downgrade(domid, c.id, 8, 1, &generation), 0, "a downgrade of a page that is absent");
+    check(lend_install(domid, c.id, 0, c.generation, frames, 1), -EAGAIN, "an install with what was looked up before it");
+    check(lend_downgrade(domid, c.id, 0, 16, &generation), 0, "a downgrade of all");
+    q = (struct lend_query){ .id = c.id };
+    check(lend_op(domid, LEND_QUERY, &q, sizeof(q)), 0, "a query after it");
+    check(q.downgrades, 3, "which is of the three that were writable,");
+    check(q.installed, 3, "leaves them there");
+    check(lend_downgrade(domid, c.id, 0, 16, &generation), 0, "a downgrade of what is read-only");
+    check(lend_op(domid, LEND_QUERY, &q, sizeof(q)), 0, "a query after that");
+    check(q.downgrades, 3, "which is no downgrade");
+    check(lend_install(domid, c.id, 0, generation, frames, 3), 0, "the three are writable again");
     old = generation;
     check(lend_revoke(domid, c.id, 8, 1, &generation), 0, "a revoke of a page that is absent");
     check(lend_install(domid, c.id, 0, old, frames, 1), -EAGAIN, "an install with what was looked up before it");
@@ -99,10 +117,12 @@ static void abuse(unsigned domid, unsigned ioserv, uint64_t gfn, uint64_t ram, u
     check(lend_destroy(domid, c.id), -ENOENT, "and again");
     check(lend_install(domid, c.id, 0, generation, frames, 1), -ENOENT, "an install after the end");
     check(lend_revoke(domid, c.id, 0, 1, 0), -ENOENT, "a revoke after the end");
+    check(lend_downgrade(domid, c.id, 0, 1, 0), -ENOENT, "a downgrade after the end");
 
     c = (struct lend_create){ gfn, 16, ioserv, LEND_READONLY, LEND_WB };
     check(lend_create(domid, &c), 0, "a read-only lease");
     check(lend_install(domid, c.id, 0, c.generation, frames, 1), -EACCES, "a writable page in it");
+    check(lend_downgrade(domid, c.id, 0, 16, &generation), 0, "a downgrade of it");
     lend_destroy(domid, c.id);
 
     for (n = 0, rc = 0; n < 70 && !rc; n += !rc) {

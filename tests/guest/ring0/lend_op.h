@@ -21,6 +21,7 @@
 enum { LEND_UC = 0, LEND_WC = 1, LEND_WB = 6 };
 
 #define LEND_READONLY 1
+#define REVOKE_WRITE  1
 #define FRAME_WRITE   (1ULL << 63)
 #define FRAME_SKIP    (~0ULL)
 
@@ -43,7 +44,7 @@ struct lend_install {
 };
 
 struct lend_revoke {
-    uint32_t id, pad;
+    uint32_t id, flags;
     uint64_t offset, nr, generation;
 };
 
@@ -51,7 +52,7 @@ struct lend_query {
     uint32_t id;
     uint16_t lender, ioserv, flags, pad;
     uint32_t memtype;
-    uint64_t first_gfn, nr, installed, generation, faults, installs, revokes, flushes, reclaims;
+    uint64_t first_gfn, nr, installed, generation, faults, installs, revokes, flushes, reclaims, downgrades;
 };
 
 struct lend_listen {
@@ -141,6 +142,17 @@ static inline long lend_install(unsigned domid, uint32_t id, uint64_t offset, ui
 static inline long lend_revoke(unsigned domid, uint32_t id, uint64_t offset, uint64_t nr, uint64_t *generation)
 {
     struct lend_revoke r = { .id = id, .offset = offset, .nr = nr };
+    long rc = lend_op(domid, LEND_REVOKE, &r, sizeof(r));
+
+    if (!rc && generation)
+        *generation = r.generation;
+    return rc;
+}
+
+/* Only the right to write is taken. */
+static inline long lend_downgrade(unsigned domid, uint32_t id, uint64_t offset, uint64_t nr, uint64_t *generation)
+{
+    struct lend_revoke r = { .id = id, .flags = REVOKE_WRITE, .offset = offset, .nr = nr };
     long rc = lend_op(domid, LEND_REVOKE, &r, sizeof(r));
 
     if (!rc && generation)

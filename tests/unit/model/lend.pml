@@ -46,6 +46,10 @@
  *     R2  make entries absent; a superpage as a whole
  *     R3  flush the TLB of every vCPU
  *     R4  drop the references of what R2 took out
+ *   downgrade (RIGHTS: write-back), in place of the revoke in N3
+ *     N3  not if nothing of the range was installed writable
+ *     R2  make entries read-only
+ *     R4  drop the references for writing only
  *   end of the lender, or of the lease
  *     D1  SIGKILL: its threads go no further than where they hold no lock
  *     D2  notifier's release: N1 to N4 for everything
@@ -65,7 +69,8 @@
  *          before, is the page's present frame, MM has not been told that it
  *          may reuse it, Xen holds a reference to it; and it is writable only
  *          while Linux' PTE is (law 6).  REVOKED: when the notifier returns
- *          there is no entry, no TLB entry and no reference.
+ *          there is no entry, no TLB entry and no reference.  DOWNGRADED: none
+ *          for writing.
  *   law 2  No end state with notifier, D or X under way.  vCPUs may halt, and
  *          resolvers stay for ever wherever they hold no lock, in any state
  *          (see init): if something waits for them, it waits for good, and
@@ -143,6 +148,9 @@ byte ent[2];			/* p2m entries */
 bit  super;			/* both are one */
 byte tlb[4];			/* [vCPU * 2 + page] */
 byte xref[NF + 2];		/* references to frames */
+#ifdef RIGHTS
+byte wref[NF + 2];		/* those of them that are for writing */
+#endif
 byte gen;
 bit  p2m_lock;
 bit  gone;			/* lease being destroyed, or no more */
@@ -165,6 +173,9 @@ bit  joined[2];			/* resolver v is between F1 and its install */
 byte told[2];			/* what N2 has told it, as bits */
 byte lgen;			/* generation as the lender knows it */
 bit  tally[2];			/* pages that may be installed */
+#ifdef RIGHTS
+bit  granted;			/* page 0 may be installed writable */
+#endif
 bit  lease_lock;
 bit  notifier = 1;		/* registered */
 bit  mm_busy;			/* MM is between N1 and N6 */
@@ -179,6 +190,9 @@ bit  real[2];			/* a real page was installed since F1 */
 
 /* Ghosts: in no code */
 byte taken[2];			/* the notifier has returned: the frame is MM's */
+#ifdef RIGHTS
+byte wtaken;			/* likewise, of a downgrade */
+#endif
 bit  hit[2];			/* revoked what vCPU v asks for, since F1 */
 bit  quiet;			/* vCPUs halt, nobody begins anything */
 bit  frozen[2];			/* resolver v goes no further */
@@ -199,7 +213,18 @@ bit  frozen[2];			/* resolver v goes no further */
 	assert(OF_PAGE(p, tlb[(v) * 2 + p]));				\
 	assert(!taken[p]);						\
 	assert(xref[FRAME(tlb[(v) * 2 + p])] > 0);			\
-	assert(pw[p] || !(tlb[(v) * 2 + p] & 1))
+	assert(pw[p] || !(tlb[(v) * 2 + p] & 1));			\
+	WTOUCH(tlb[(v) * 2 + p])
+
+#ifdef RIGHTS
+#define WTOUCH(t)							\
+	assert(!wtaken || !((t) & 1));					\
+	assert(!((t) & 1) || wref[FRAME(t)] > 0)
+#define WREF(e, op, n)	wref[FRAME(e)] = wref[FRAME(e)] op (n)
+#else
+#define WTOUCH(t)	skip
+#define WREF(e, op, n)	skip
+#endif
 
 /* A call names the number of the first guest: is that another one's by now? */
 #if !defined(REUSE) || defined(MUTANT_NO_NUMBER)
@@ -316,6 +341,7 @@ end_wait:
 /* References, which I1 has taken for nothing. */
 #define PUT								\
 	xref[FRAME(e)] = xref[FRAME(e)] - 1;				\
+	WREF(e, -, e & 1);						\
 	xref[FRAME(e2)] = xref[FRAME(e2)] - (e2 != 0)
 
 #ifndef MUTANT_RETRY_FORGOTTEN
@@ -354,6 +380,14 @@ end_wait:
 #define TO_F2	late
 #else
 #define TO_F2	end_f2
+#endif
+
+#ifndef RIGHTS
+#define GRANT	skip
+#elif defined(MUTANT_GRANT_UNNOTED)	/* only what was not there at all */
+#define GRANT	granted = granted | (e & !tally[0])
+#else
+#define GRANT	granted = granted | (e & 1)
 #endif
 
 #define FLUSH(v)	tlb[(v) * 2] = 0; tlb[(v) * 2 + 1] = 0
@@ -454,11 +488,13 @@ end_f3:	LEASE_LOCK(GOES_ON,					/* F3 */
 #if !defined(NO_LOCK) && !defined(MUTANT_GENERATION_EARLY)
 		mygen = lgen;
 #endif
+		GRANT;
 		tally[rpage[v]] = 1;
 		tally[1 - rpage[v]] = tally[1 - rpage[v]] | (e2 != 0)
 	);
 i1:	atomic {						/* I1 */
 		xref[FRAME(e)] = xref[FRAME(e)] + 1;
+		WREF(e, +, e & 1);
 		xref[FRAME(e2)] = xref[FRAME(e2)] + (e2 != 0)
 	};
 	atomic {
@@ -508,6 +544,7 @@ i1:	atomic {						/* I1 */
 #endif
 		assert(!ent[rpage[v]] || FRAME(ent[rpage[v]]) == FRAME(e));
 		xref[FRAME(e)] = xref[FRAME(e)] - (ent[rpage[v]] != 0);
+		WREF(e, -, e & ent[rpage[v]] & 1);
 #ifndef MUTANT_DOWNGRADE
 		ent[rpage[v]] = ent[rpage[v]] | e;
 #else
@@ -578,19 +615,42 @@ end_f5:	atomic {						/* F5 */
 
 /* ---- Xen: R1 to R4 ---- */
 
+#ifndef RIGHTS
+#define DOWN	false
+#define HAS_ENT	((c & 1 && ent[0]) || (c & 2 && ent[1]))
 #define CLEAR	/* the chunk c; z0, z1: whose references R4 is to drop */ \
 	z0 = (c & 1 -> FRAME(ent[0]) : 0);				\
 	z1 = (c & 2 -> FRAME(ent[1]) : 0);				\
 	ent[0] = (c & 1 -> 0 : ent[0]);					\
 	ent[1] = (c & 2 -> 0 : ent[1]);					\
 	super = 0
+#define WDROP	skip
+#else
+/* y0: whose reference for writing R4 is to drop */
+#define DOWN	down
+#define HAS_ENT	(c && ent[0] && (!down || ent[0] & 1))
+#define CLEAR								\
+	y0 = (ent[0] & 1 -> FRAME(ent[0]) : 0);				\
+	z0 = (DROPS_ALL -> FRAME(ent[0]) : 0);				\
+	ent[0] = (down -> FRAME(ent[0]) * 2 : 0)
+#ifndef MUTANT_DOWNGRADE_DROPS_ALL
+#define DROPS_ALL	!down
+#else
+#define DROPS_ALL	true
+#endif
+#ifndef MUTANT_DOWNGRADE_KEEPS_TYPE
+#define WDROP	assert(!y0 || wref[y0]); wref[y0] = wref[y0] - (y0 != 0); y0 = 0
+#else
+#define WDROP	wref[y0] = wref[y0] - (y0 && !down); y0 = 0
+#endif
+#endif
 
 #define HIT(v)								\
 	hit[v] = hit[v] | (slot[v] == S_INPROCESS && ((c >> rpage[v]) & 1))
 
 #define DROP1(z)	assert(!z || xref[z]); xref[z] = xref[z] - (z != 0)
 #ifndef MUTANT_SUPERPAGE_ONE_DROP
-#define DROP	DROP1(z0); DROP1(z1); z0 = 0; z1 = 0
+#define DROP	DROP1(z0); DROP1(z1); z0 = 0; z1 = 0; WDROP
 #else
 #define DROP	if :: z0 -> DROP1(z0) :: else -> DROP1(z1) fi; z0 = 0; z1 = 0
 #endif
@@ -618,8 +678,13 @@ end_f5:	atomic {						/* F5 */
 #define STEP4	DROP
 #else
 #define STEP1	CLEAR				/* R2 */
+#ifndef MUTANT_DOWNGRADE_NO_FLUSH
 #define STEP2	FLUSH(0)			/* R3 */
 #define STEP3	FLUSH(1)			/* R3 */
+#else
+#define STEP2	if :: DOWN :: else -> FLUSH(0) fi
+#define STEP3	if :: DOWN :: else -> FLUSH(1) fi
+#endif
 #define STEP4	DROP; p2m_lock = 0		/* R4 */
 #endif
 
@@ -637,7 +702,7 @@ end_f5:	atomic {						/* F5 */
 		m = m & (3 - c);					\
 		HIT(0); HIT(1);						\
 		if							\
-		:: (c & 1 && ent[0]) || (c & 2 && ent[1]) ->		\
+		:: HAS_ENT ->						\
 			p2m_lock = 1; STEP1				\
 		:: else -> c = 0					\
 		fi }							\
@@ -652,7 +717,15 @@ end_f5:	atomic {						/* F5 */
 	assert(!tlb[p] && !tlb[2 + p]);					\
 	assert(NO_REF(p))
 
-#ifdef ZERO
+#define DOWNGRADED							\
+	assert(!(ent[0] & 1));						\
+	assert(!(tlb[0] & 1) && !(tlb[2] & 1));				\
+	assert(!pte[0] || !wref[pte[0]])
+
+/* A downgrade leaves zeros where they are. */
+#if defined(ZERO) && !defined(MUTANT_DOWNGRADE_UNNOTES)
+#define UNNOTE	noted = noted && (down || !tally[0])
+#elif defined(ZERO)
 #define UNNOTE	noted = noted && !tally[0]
 #else
 #define UNNOTE	skip
@@ -678,7 +751,9 @@ end_f5:	atomic {						/* F5 */
 #define LEARN	skip
 #endif
 
-#ifdef MUTANT_REVOKE_SKIPS_DYING
+#ifdef RIGHTS
+#define SKIPS(r)	(EMPTY(r) || (down && !granted))
+#elif defined(MUTANT_REVOKE_SKIPS_DYING)
 #define SKIPS(r)	(gone || EMPTY(r))
 #else
 #define SKIPS(r)	EMPTY(r)
@@ -704,10 +779,24 @@ end_f5:	atomic {						/* F5 */
 #define UNDER_WAY	0
 #endif
 
-#ifndef MUTANT_NOT_TOLD
+#ifdef MUTANT_DOWNGRADE_NOT_TOLD
+#define TELL(v, r)	told[v] = told[v] | (joined[v] && !down -> r : 0)
+#elif !defined(MUTANT_NOT_TOLD)
 #define TELL(v, r)	told[v] = told[v] | (joined[v] -> r : 0)
 #else
 #define TELL(v, r)	skip
+#endif
+
+#ifdef RIGHTS
+#define UNGRANT		granted = 0
+#ifndef MUTANT_DOWNGRADE_FORGETS
+#define DOWNGRADE	wtaken++; UNGRANT; DOWNGRADED
+#else
+#define DOWNGRADE	wtaken++; UNGRANT; DOWNGRADED; tally[0] = 0
+#endif
+#else
+#define UNGRANT		skip
+#define DOWNGRADE	skip
 #endif
 
 /* N1 to N4 for the pages in r */
@@ -726,7 +815,9 @@ end_f5:	atomic {						/* F5 */
 		UNNOTE;							\
 		LEARN;							\
 		if							\
-		:: r & 1 -> taken[0]++; tally[0] = 0; REVOKED(0)	\
+		:: r & 1 && DOWN -> DOWNGRADE				\
+		:: r & 1 && !DOWN -> taken[0]++; tally[0] = 0;		\
+			UNGRANT; REVOKED(0)				\
 		:: else							\
 		fi;							\
 		if							\
@@ -736,10 +827,21 @@ end_f5:	atomic {						/* F5 */
 		LEASE_UNLOCK						\
 	}
 
+#ifdef RIGHTS
+#define TAKE(op)	wtaken = wtaken op (r & down); taken[0] = taken[0] op (r & !down)
+#define UNDOWN		down = 0
+#else
+#define TAKE(op)	taken[0] = taken[0] op (r & 1)
+#define UNDOWN		skip
+#endif
+
 proctype mm()
 {
 	byte n, m, c, z0, z1, r;	/* r: the range, pages as bits */
-	bit clean;			/* write-back, the frame stays */
+#ifdef RIGHTS
+	byte y0;
+	bit down;			/* write-back: the frame stays */
+#endif
 
 end_mm:	do
 #ifdef ZERO
@@ -750,7 +852,7 @@ end_mm:	do
 			n++;
 #ifdef RIGHTS
 			r = 1;
-			if :: clean = 0 :: clean = 1 fi
+			if :: down = 0 :: down = 1 fi
 #else
 			if :: r = 1 :: r = 2 :: r = 3 fi
 #endif
@@ -759,23 +861,25 @@ end_mm:	do
 		:: atomic { notifier -> mm_busy = 1; BEGIN1 };	/* N0 */
 			NOTIFY(r)
 		:: atomic { !notifier -> BEGIN;
-			taken[0] = taken[0] + (r & 1);
+			TAKE(+);
 			taken[1] = taken[1] + (r >> 1) }
 		fi;
 		atomic {					/* N5 */
 			if
-			:: clean -> pw[0] = 0
-			:: else ->
+#ifdef RIGHTS
+			:: DOWN -> pw[0] = 0
+#endif
+			:: !DOWN ->
 #ifdef ZERO
 				if :: whole = 0 :: true fi;
 #endif
 				if :: r & 1 -> pte[0] = 0; pw[0] = 0 :: else fi;
 				if :: r & 2 -> pte[1] = 0; pw[1] = 0 :: else fi
 			fi;
-			taken[0] = taken[0] - (r & 1);
+			TAKE(-);
 			taken[1] = taken[1] - (r >> 1)
 		};
-		atomic { END; mm_busy = 0; r = 0; clean = 0 } /* N6 */
+		atomic { END; mm_busy = 0; r = 0; UNDOWN } /* N6 */
 	od
 }
 
@@ -806,7 +910,7 @@ end_mm:	do
 	atomic {							\
 		R1_LAST;						\
 		LEARN;							\
-		tally[0] = 0; tally[1] = 0;				\
+		tally[0] = 0; tally[1] = 0; UNGRANT;			\
 		m = ALL;						\
 		LEASE_UNLOCK						\
 	};								\
@@ -819,9 +923,15 @@ end_mm:	do
 #endif
 #define D5	atomic { !mm_busy -> notifier = 0 }
 
+#ifdef RIGHTS
+#define NEVER_DOWN	, y0; bit down
+#else
+#define NEVER_DOWN
+#endif
+
 proctype end_of_lease()
 {
-	byte m, c, z0, z1;
+	byte m, c, z0, z1 NEVER_DOWN;
 
 end_alive:
 	if
@@ -854,7 +964,7 @@ end_gone: false
 
 proctype end_of_borrower()
 {
-	byte m, c, z0, z1;
+	byte m, c, z0, z1 NEVER_DOWN;
 
 end_alive:
 	if
@@ -888,7 +998,7 @@ end_new: do
 #ifdef ZERO
 proctype zero_work()
 {
-	byte m, c, z0, z1;
+	byte m, c, z0, z1 NEVER_DOWN;
 
 end_zw:	do
 	:: LEASE_LOCK(due, due = 0; m = noted);			/* Z3 */
@@ -944,6 +1054,9 @@ init {
 		assert(REFS_EQ(2));
 #if NF > 2
 		assert(REFS_EQ(3));
+#endif
+#ifdef RIGHTS
+		assert(wref[1] == (ent[0] == 3) && wref[2] == (ent[0] == 5));	/* refs */
 #endif
 		assert(!gone || (!ent[0] && !ent[1]));
 #ifdef REUSE

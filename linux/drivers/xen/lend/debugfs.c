@@ -45,9 +45,9 @@ static void lend_show_lease(struct seq_file *m, struct lend_lease *l)
 	seq_printf(m, "    driver:   %llu resolves, %llu retries, %llu installs, %llu failures, slowest %llu us\n",
 		   st.resolves, st.retries, st.installs, st.failures,
 		   st.slowest_us);
-	seq_printf(m, "    notifier: %llu calls, %lld of them with nothing installed, %lld put off\n",
+	seq_printf(m, "    notifier: %llu calls, %lld of them with nothing installed, %lld put off; %lld pages made read-only\n",
 		   st.revokes, atomic64_read(&l->skipped),
-		   atomic64_read(&l->refused));
+		   atomic64_read(&l->refused), atomic64_read(&l->downgraded));
 }
 
 static void lend_show_file(struct seq_file *m, struct lend_file *f)
@@ -88,9 +88,10 @@ static void lend_stats_lease(struct seq_file *m, struct lend_file *f,
 		   l->gfn, l->nr, st.installed, l->flags, l->memtype);
 	seq_printf(m, " %llu %llu %llu %llu %llu", st.faults, st.resolves,
 		   st.retries, st.installs, st.revokes);
-	seq_printf(m, " %lld %lld %llu %llu %llu %llu\n",
+	seq_printf(m, " %lld %lld %llu %llu %llu %llu %lld\n",
 		   atomic64_read(&l->skipped), atomic64_read(&l->refused),
-		   st.revoked, st.flushes, st.failures, st.slowest_us);
+		   st.revoked, st.flushes, st.failures, st.slowest_us,
+		   atomic64_read(&l->downgraded));
 }
 
 static int stats_show(struct seq_file *m, void *unused)
@@ -99,7 +100,7 @@ static int stats_show(struct seq_file *m, void *unused)
 	struct lend_file *f;
 	unsigned long id;
 
-	seq_puts(m, "dom lease pid gfn pages installed flags memtype faults resolves retries installs notified skipped refused revoked flushes failures slowest_us\n");
+	seq_puts(m, "dom lease pid gfn pages installed flags memtype faults resolves retries installs notified skipped refused revoked flushes failures slowest_us downgraded\n");
 	mutex_lock(&lend_files_lock);
 	list_for_each_entry(f, &lend_files, node) {
 		/* Pairs with the smp_store_release() in lend_ioctl_bind(). */

@@ -267,6 +267,14 @@ static bool lend_is_open(struct lend_lease *l, const struct lend_batch *b,
 		 lend_is_installed(l, b->first + i, b->write));
 }
 
+/* To be written to, and there already for reading? */
+static bool lend_is_there(struct lend_lease *l, const struct lend_batch *b,
+			  unsigned int i)
+{
+	return b->absent_only && b->write &&
+	       lend_is_installed(l, b->first + i, false);
+}
+
 /*
  * Take what is present of entries @i to @end; returns how many there were, those
  * included that are installed already.
@@ -279,7 +287,7 @@ static unsigned int lend_gather_block(struct lend_lease *l,
 {
 	struct vm_area_struct *vma = NULL;
 	unsigned int n, got, stop, found = 0;
-	bool own = l->mm == current->mm;
+	bool own = l->mm == current->mm, there;
 
 	for (; i < end; i += n) {
 		n = 1;
@@ -305,8 +313,10 @@ static unsigned int lend_gather_block(struct lend_lease *l,
 			stop = min(end - i, (vma->vm_end - va) >> PAGE_SHIFT);
 			stop += i;
 		}
+		there = lend_is_there(l, b, i);
 		for (n = 1; i + n < stop; n++)
-			if (!lend_is_open(l, b, i + n))
+			if (!lend_is_open(l, b, i + n) ||
+			    lend_is_there(l, b, i + n) != there)
 				break;
 		if (!lend_readonly(l)) {
 			got = lend_present(l, b, i, n, true, own);
@@ -315,6 +325,11 @@ static unsigned int lend_gather_block(struct lend_lease *l,
 				n = got;
 				continue;
 			}
+		}
+		if (there) {
+			/* Nobody may write to it, or not to all of it. */
+			found += n;
+			continue;
 		}
 		got = lend_present(l, b, i, n, false, own);
 		/* The quick way takes no zero page, for one. */
@@ -583,7 +598,8 @@ static bool lend_map_block(struct lend_lease *l, struct lend_batch *b,
 		if (va >= vma->vm_end)
 			break;
 		cached = LEND_NOTHING;
-		if (lend_is_installed(l, b->first + i, b->write))
+		/* For a write it would be mapped no better than it is. */
+		if (lend_is_installed(l, b->first + i, false))
 			found = true;
 		else
 			cached = lend_cached(vma->vm_file->f_mapping,

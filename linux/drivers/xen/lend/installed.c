@@ -7,6 +7,10 @@
  * tables, or because a frame is not the lender's any more), and does not say so.
  * So the page that somebody waits for is always given, and a revoke goes by
  * lend_lease.chunks.
+ *
+ * One of the three maps is more than a hint, as a downgrade goes by it: what is
+ * clear in lend_lease.granted Xen does not have writable.  A bit is set before Xen
+ * is given the page, and cleared when Xen has taken back that very page.
  */
 #include <linux/bitmap.h>
 #include <linux/slab.h>
@@ -18,15 +22,19 @@ int lend_installed_init(struct lend_lease *l)
 	size_t longs = BITS_TO_LONGS(l->nr);
 
 	l->installed = kvcalloc(longs, sizeof(long), GFP_KERNEL_ACCOUNT);
-	if (!lend_readonly(l))
+	if (!lend_readonly(l)) {
 		l->writable = kvcalloc(longs, sizeof(long), GFP_KERNEL_ACCOUNT);
-	return l->installed && (l->writable || lend_readonly(l)) ? 0 : -ENOMEM;
+		l->granted = kvcalloc(longs, sizeof(long), GFP_KERNEL_ACCOUNT);
+	}
+	return l->installed && (lend_readonly(l) ||
+				(l->writable && l->granted)) ? 0 : -ENOMEM;
 }
 
 void lend_installed_free(struct lend_lease *l)
 {
 	kvfree(l->installed);
 	kvfree(l->writable);
+	kvfree(l->granted);
 }
 
 /*
@@ -111,6 +119,79 @@ void lend_note_revoke(struct lend_lease *l, unsigned long first,
 		last = lend_chunk_start(l, c1 + 1) - 1;
 	bitmap_clear(l->super, c0, c1 - c0 + 1);
 	lend_forget_installed(l, first, last);
+}
+
+/**
+ * lend_note_grant - these are going to be writable
+ * @l:		the lease, its lock held
+ * @first:	page of the lease
+ * @frame:	as Xen is going to be given them
+ * @nr:		of them
+ */
+void lend_note_grant(struct lend_lease *l, unsigned long first,
+		     const u64 *frame, unsigned int nr)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&l->lock);
+
+	for (i = 0; l->granted && i < nr; i++)
+		if (frame[i] != XEN_HVM_LEND_frame_skip &&
+		    frame[i] & XEN_HVM_LEND_frame_write)
+			__set_bit(first + i, l->granted);
+}
+
+/**
+ * lend_find_granted - what of a range may be writable?
+ * @l:		the lease, its lock held
+ * @first:	page of the lease; set to the first that may be
+ * @last:	likewise, the last
+ *
+ * Return: whether there is any.
+ */
+bool lend_find_granted(struct lend_lease *l, unsigned long *first,
+		       unsigned long *last)
+{
+	unsigned long end = *last + 1;
+
+	lockdep_assert_held(&l->lock);
+
+	if (!l->granted)
+		return false;
+	*first = find_next_bit(l->granted, end, *first);
+	if (*first == end)
+		return false;
+	*last = find_last_bit(l->granted, end);
+	return true;
+}
+
+/**
+ * lend_note_downgrade - these are read-only
+ * @l:		the lease, its lock held
+ * @first:	page of the lease
+ * @last:	likewise
+ *
+ * Xen makes large entries read-only as a whole, as it takes them out in a revoke.
+ *
+ * Return: how many may have been writable.
+ */
+unsigned long lend_note_downgrade(struct lend_lease *l, unsigned long first,
+				  unsigned long last)
+{
+	unsigned long c0 = lend_chunk(l, first), c1 = lend_chunk(l, last);
+	unsigned long from = first, to, nr = 0;
+
+	lockdep_assert_held(&l->lock);
+
+	for_each_set_bitrange_from(from, to, l->granted, last + 1)
+		nr += to - from;
+	bitmap_clear(l->granted, first, last - first + 1);
+	if (test_bit(c0, l->super))
+		first = lend_chunk_start(l, c0);
+	if (test_bit(c1, l->super))
+		last = lend_chunk_start(l, c1 + 1) - 1;
+	bitmap_clear(l->writable, first, last - first + 1);
+	return nr;
 }
 
 /**

@@ -170,6 +170,9 @@ struct lend_port {
  * @super:	likewise; set: by one entry of Xen's
  * @installed:	a bit per page, a hint; likewise what follows, see installed.c
  * @writable:	a bit per page; NULL if read-only
+ * @granted:	likewise, but no hint; clear: Xen does not have it writable
+ * @clean_next:	the page after those that Linux wrote to disk last
+ * @clean_window:	as many pages are made read-only at once
  * @nr_installed:	bits set in @installed
  * @zero:	pages that read as zeros because the real one is not there (erased
  *		under @lock, stored outside of it)
@@ -184,6 +187,7 @@ struct lend_port {
  * @installs:	pages that were not installed before
  * @revokes:	notifier calls that hit the lease
  * @skipped:	notifier calls that found nothing installed
+ * @downgraded:	pages that were made read-only, as far as the driver knows
  * @refused:	notifier calls that might not sleep and found @lock taken
  * @failures:	resolves that ended ZEROED or FAILED
  * @slowest_us:	longest resolve
@@ -225,6 +229,9 @@ struct lend_lease {
 	unsigned long *super;
 	unsigned long *installed;
 	unsigned long *writable;
+	unsigned long *granted;
+	unsigned long clean_next;
+	unsigned long clean_window;
 	unsigned long nr_installed;
 	struct xarray zero;
 
@@ -240,6 +247,7 @@ struct lend_lease {
 	atomic64_t installs;
 	atomic64_t revokes;
 	atomic64_t skipped;
+	atomic64_t downgraded;
 	atomic64_t refused;
 	atomic64_t failures;
 	atomic64_t slowest_us;
@@ -374,6 +382,12 @@ u32 lend_note_install(struct lend_lease *l, unsigned long first,
 		      const u64 *frame, unsigned int nr);
 void lend_note_revoke(struct lend_lease *l, unsigned long first,
 		      unsigned long last);
+void lend_note_grant(struct lend_lease *l, unsigned long first,
+		     const u64 *frame, unsigned int nr);
+bool lend_find_granted(struct lend_lease *l, unsigned long *first,
+		       unsigned long *last);
+unsigned long lend_note_downgrade(struct lend_lease *l, unsigned long first,
+				  unsigned long last);
 bool lend_was_taken(struct lend_lease *l, unsigned long page);
 
 /* race.c */
@@ -433,6 +447,8 @@ int lend_xen_install(struct lend_lease *l, unsigned long first,
 		     const struct lend_wake *wake);
 int lend_xen_revoke(struct lend_lease *l, unsigned long first,
 		    unsigned long nr);
+int lend_xen_downgrade(struct lend_lease *l, unsigned long first,
+		       unsigned long nr);
 int lend_xen_query(struct lend_lease *l, struct xen_hvm_lend_query *q);
 int lend_xen_listen(struct lend_file *f, u64 frame, u32 *evtchns, u32 vcpus,
 		    u32 *id);

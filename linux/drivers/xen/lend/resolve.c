@@ -56,6 +56,7 @@ static int lend_install_range(struct lend_lease *l, struct lend_batch *b,
 	/* Before Xen has it: from here on a revoke is needed. */
 	for (c = c0; c <= lend_chunk(l, b->first + hi); c++)
 		__set_bit(c, l->chunks);
+	lend_note_grant(l, b->first + lo, b->frame + lo, hi - lo + 1);
 	/* Who waits for the target goes on by the same call. */
 	wake = b->wake.token && b->target >= lo && b->target <= hi ? &b->wake :
 								      NULL;

@@ -103,9 +103,93 @@ bool lend_revoke(struct lend_lease *l, unsigned long first,
 	/* c1 may have become c0 - 1, and that -1. */
 	if (c1 + 1 > c0)
 		bitmap_clear(l->chunks, c0, c1 - c0 + 1);
+	if (l->granted)
+		bitmap_clear(l->granted, first, last - first + 1);
 	lend_note_revoke(l, first, last);
 	lend_zero_drop(l, first, last);
 	return true;
+}
+
+/*
+ * Linux writes a file to disk page by page, with a notifier call for each, and
+ * each page of the guest's that becomes read-only takes a flush.  So when pages
+ * follow each other, those that are going to follow come along: twice as many each
+ * time.  What is writable is dirty, hence it is what comes next; if not, the
+ * borrower has a fault more, and nothing else happens.
+ *
+ * Return: the last page to be made read-only with those up to @last.
+ */
+static unsigned long lend_clean_ahead(struct lend_lease *l,
+				      unsigned long first, unsigned long last)
+{
+	bool goes_on = first == l->clean_next;
+
+	lockdep_assert_held(&l->lock);
+
+	l->clean_next = last + 1;
+	if (!goes_on)
+		l->clean_window = 0;
+	if (!lend_find_granted(l, &first, &last))
+		return last;
+	l->clean_window = goes_on ? clamp(2 * l->clean_window, 1UL,
+					  (unsigned long)LEND_CHUNK) : 0;
+	return min(last + l->clean_window, l->nr - 1);
+}
+
+/**
+ * lend_downgrade - make pages read-only in the borrower
+ * @l:		the lease, its lock held
+ * @first:	page of the lease
+ * @last:	likewise; not more than LEND_REVOKE_PAGES in all
+ *
+ * As lend_revoke(), but the borrower can go on reading.  What it has written was
+ * marked dirty when it got the right to write, see lend_batch_dirty(); the next
+ * write is a fault and does so again.
+ *
+ * Return: whether anything may have been writable.
+ */
+static bool lend_downgrade(struct lend_lease *l, unsigned long first,
+			   unsigned long last)
+{
+	unsigned long ahead = lend_clean_ahead(l, first, last);
+	int rc;
+
+	lockdep_assert_held(&l->lock);
+
+	if (l->gone)
+		return false;
+
+	/* As in lend_revoke(): those who have looked up these pages were told. */
+	if (!lend_find_granted(l, &first, &last))
+		return false;
+	if (ahead > last) {
+		last = ahead;
+		lend_find_granted(l, &first, &last);
+	}
+
+	rc = lend_xen_downgrade(l, first, last - first + 1);
+	/* A Xen of before there were downgrades. */
+	if (rc == -EINVAL)
+		return lend_revoke(l, first, last);
+	if (lend_is_gone(rc))
+		WRITE_ONCE(l->gone, true);
+	else if (rc && !lend_not_revoked(l, rc))
+		return true;
+
+	atomic64_add(lend_note_downgrade(l, first, last), &l->downgraded);
+	return true;
+}
+
+/*
+ * Does this change take away nothing but the right to write?  Both leave each
+ * page where it is.  PROTECTION_PAGE: write-back, and what fork() shares;
+ * SOFT_DIRTY: the kernel wants to know of the next write.  PROTECTION_VMA can be
+ * anything.
+ */
+static bool lend_is_downgrade(const struct mmu_notifier_range *range)
+{
+	return range->event == MMU_NOTIFY_PROTECTION_PAGE ||
+	       range->event == MMU_NOTIFY_SOFT_DIRTY;
 }
 
 /*
@@ -136,6 +220,7 @@ static bool lend_invalidate(struct mmu_interval_notifier *mni,
 {
 	struct lend_lease *l = container_of(mni, struct lend_lease, mni);
 	bool blockable = mmu_notifier_range_blockable(range);
+	bool downgrade = lend_is_downgrade(range);
 	unsigned long first, last, at, end;
 	bool installed = false;
 
@@ -173,7 +258,8 @@ static bool lend_invalidate(struct mmu_interval_notifier *mni,
 			mutex_lock(&l->lock);
 		}
 		end = min(last, at + LEND_REVOKE_PAGES - 1);
-		installed |= lend_revoke(l, at, end);
+		installed |= downgrade ? lend_downgrade(l, at, end) :
+					 lend_revoke(l, at, end);
 	}
 	mutex_unlock(&l->lock);
 

@@ -20,7 +20,7 @@ static_assert(sizeof(struct xen_hvm_lend_create) == 40);
 static_assert(sizeof(struct xen_hvm_lend_destroy) == 8);
 static_assert(sizeof(struct xen_hvm_lend_install) == 48);
 static_assert(sizeof(struct xen_hvm_lend_revoke) == 32);
-static_assert(sizeof(struct xen_hvm_lend_query) == 88);
+static_assert(sizeof(struct xen_hvm_lend_query) == 96);
 static_assert(sizeof(struct xen_hvm_lend_listen) == 32);
 static_assert(sizeof(struct xen_hvm_lend_slot) == 32);
 static_assert(sizeof(struct xen_hvm_lend_answered) == 16);
@@ -147,14 +147,14 @@ int lend_xen_install(struct lend_lease *l, unsigned long first,
 	return rc == -ENOMEM ? -ENOSPC : rc;
 }
 
-/* On success no vCPU can reach the old frames any more. */
-int lend_xen_revoke(struct lend_lease *l, unsigned long first,
-		    unsigned long nr)
+static int lend_xen_take(struct lend_lease *l, unsigned long first,
+			 unsigned long nr, u32 flags)
 {
 	struct xen_hvm_lend_op op = {
 		.cmd = XEN_HVM_LEND_revoke,
 		.u.revoke = {
 			.id = l->id,
+			.flags = flags,
 			.offset = first,
 			.nr = nr,
 		},
@@ -168,7 +168,22 @@ int lend_xen_revoke(struct lend_lease *l, unsigned long first,
 		l->generation = op.u.revoke.generation;
 	return rc;
 }
+
+/* On success no vCPU can reach the old frames any more. */
+int lend_xen_revoke(struct lend_lease *l, unsigned long first,
+		    unsigned long nr)
+{
+	return lend_xen_take(l, first, nr, 0);
+}
 ALLOW_ERROR_INJECTION(lend_xen_revoke, ERRNO);
+
+/* On success no vCPU can write to them. */
+int lend_xen_downgrade(struct lend_lease *l, unsigned long first,
+		       unsigned long nr)
+{
+	return lend_xen_take(l, first, nr, XEN_HVM_LEND_revoke_write);
+}
+ALLOW_ERROR_INJECTION(lend_xen_downgrade, ERRNO);
 
 int lend_xen_query(struct lend_lease *l, struct xen_hvm_lend_query *q)
 {

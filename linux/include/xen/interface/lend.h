@@ -54,11 +54,14 @@ struct xen_hvm_lend_install {
 #define XEN_HVM_LEND_revoke	4
 struct xen_hvm_lend_revoke {
 	uint32_t id;		/* IN  */
-	uint32_t pad;		/* IN 0 */
+	uint32_t flags;		/* IN  XEN_HVM_LEND_revoke_write */
 	uint64_t offset;	/* IN  first page; advanced by continuations */
 	uint64_t nr;		/* IN  pages; counted down by continuations */
 	uint64_t generation;	/* OUT, to be given to later installs */
 };
+
+/* Only the right to write is taken: the pages stay, read-only. */
+#define XEN_HVM_LEND_revoke_write	(1U << 0)
 
 #define XEN_HVM_LEND_query	5
 struct xen_hvm_lend_query {
@@ -77,6 +80,7 @@ struct xen_hvm_lend_query {
 	uint64_t revokes;	/* pages */
 	uint64_t flushes;
 	uint64_t reclaims;	/* page tables */
+	uint64_t downgrades;	/* pages */
 };
 
 #define XEN_HVM_LEND_listen	6

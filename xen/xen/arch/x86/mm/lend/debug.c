@@ -50,11 +50,13 @@ static void cf_check dump_leases(unsigned char key)
             printk(" lease %u: gfns %#lx-%#lx %s%s of d%u via server %u: "
                    "%"PRIu64" of %lu pages installed, faults %"PRIu64
                    " installs %"PRIu64" revokes %"PRIu64" flushes %"PRIu64
-                   " reclaims %"PRIu64" generation %"PRIu64"\n",
+                   " downgrades %"PRIu64" reclaims %"PRIu64
+                   " generation %"PRIu64"\n",
                    l.id, gfn_x(l.first), gfn_x(l.first) + l.nr - 1,
                    l.readonly ? "ro" : "rw", state[l.state], l.lender,
                    l.ioserv, l.installed, l.nr, l.faults, l.installs,
-                   l.revokes, l.flushes, l.reclaims, l.generation);
+                   l.revokes, l.flushes, l.downgrades, l.reclaims,
+                   l.generation);
             id = l.id;
 
             process_pending_softirqs();

@@ -41,9 +41,14 @@ static void flush_zapped(struct p2m_domain *p2m, struct lease *l)
     while ( p2m->lend.nr_zapped )
     {
         uint64_t z = p2m->lend.zapped[--p2m->lend.nr_zapped];
+        mfn_t mfn = _mfn(z & ZAPPED_MFN);
+        unsigned int order = (z & ~(ZAPPED_WRITE | ZAPPED_KEEP)) >>
+                             ZAPPED_ORDER;
 
-        lend_put_frames(_mfn(z & ZAPPED_MFN),
-                        (z & ~ZAPPED_WRITE) >> ZAPPED_ORDER, z & ZAPPED_WRITE);
+        if ( z & ZAPPED_KEEP )
+            lend_put_types(mfn, order);
+        else
+            lend_put_frames(mfn, order, z & ZAPPED_WRITE);
     }
 }
 
@@ -119,6 +124,18 @@ void lend_forget_table(struct lease *l, unsigned long gfn)
     l->nr_empty--;
 }
 
+static void add_zapped(struct p2m_domain *p2m, struct lease *l, mfn_t mfn,
+                       unsigned int order, uint64_t flags)
+{
+    ASSERT(p2m->lend.nr_zapped < ZAPPED_MAX);
+
+    p2m->lend.zapped[p2m->lend.nr_zapped++] =
+        mfn_x(mfn) | ((uint64_t)order << ZAPPED_ORDER) | flags;
+
+    if ( p2m->lend.nr_zapped == ZAPPED_MAX )
+        flush_zapped(p2m, l);
+}
+
 /*
  * Schedule for R3 and R4 the frames of an entry, of type @t, which isn't there
  * anymore.  When there's no room for more, these are done right here.
@@ -126,16 +143,9 @@ void lend_forget_table(struct lease *l, unsigned long gfn)
 void lend_add_zapped(struct p2m_domain *p2m, struct lease *l, mfn_t mfn,
                      unsigned int order, p2m_type_t t)
 {
-    ASSERT(p2m->lend.nr_zapped < ZAPPED_MAX);
-
-    p2m->lend.zapped[p2m->lend.nr_zapped++] =
-        mfn_x(mfn) | ((uint64_t)order << ZAPPED_ORDER) |
-        (t == p2m_lent_rw ? ZAPPED_WRITE : 0);
-
     l->installed -= 1UL << order;
 
-    if ( p2m->lend.nr_zapped == ZAPPED_MAX )
-        flush_zapped(p2m, l);
+    add_zapped(p2m, l, mfn, order, t == p2m_lent_rw ? ZAPPED_WRITE : 0);
 }
 
 /*
@@ -241,6 +251,80 @@ unsigned long lend_zap_chunk(struct p2m_domain *p2m, struct lease *l,
         }
         else
             done += lend_zap_entry(p2m, l, gfn);
+    }
+
+    return min(done, nr);
+}
+
+/*
+ * R2 of a downgrade: Make read-only whatever entry covers @gfn, all of it, if
+ * it is writable.  Allocates nothing and doesn't fail, as lend_zap_entry().
+ * Returns the number of pages, from @gfn, that aren't writable now.
+ */
+static unsigned long downgrade_entry(struct p2m_domain *p2m, struct lease *l,
+                                     unsigned long gfn)
+{
+    p2m_type_t t;
+    p2m_access_t a;
+    unsigned int order;
+    mfn_t mfn = p2m->get_entry(p2m, _gfn(gfn), &t, &a, 0, &order, NULL);
+    unsigned long mask = (1UL << order) - 1;
+
+    if ( unlikely(!p2m_is_lent(t)) )
+    {
+        ASSERT_UNREACHABLE();
+        domain_crash(p2m->domain, "%pd: gfn %#lx isn't lent\n", p2m->domain,
+                     gfn);
+    }
+    else if ( t == p2m_lent_rw )
+    {
+        int rc;
+
+        mfn = _mfn(mfn_x(mfn) & ~mask);
+
+        /* Same order as the entry has, i.e. there's no need for a table. */
+        rc = p2m_set_entry(p2m, _gfn(gfn & ~mask), mfn, order, p2m_lent_ro,
+                           p2m_access_rwx);
+
+        if ( unlikely(rc) )
+        {
+            /* Better than to have the frame written past the downgrade. */
+            ASSERT_UNREACHABLE();
+            domain_crash(p2m->domain, "%pd: cannot downgrade gfn %#lx: %d\n",
+                         p2m->domain, gfn, rc);
+        }
+        else
+        {
+            l->downgrades += mask + 1;
+            add_zapped(p2m, l, mfn, order, ZAPPED_KEEP);
+        }
+    }
+
+    return mask + 1 - (gfn & mask);
+}
+
+/*
+ * As lend_zap_chunk(), but for a downgrade: What's returned is the number of
+ * pages that aren't writable now.
+ */
+unsigned long lend_downgrade_chunk(struct p2m_domain *p2m, struct lease *l,
+                                   unsigned long first, unsigned long nr)
+{
+    uint64_t limit = l->downgrades + 8 * ZAPPED_MAX;
+    unsigned long done = 0;
+    unsigned int entries;
+
+    for ( entries = 0; done < nr && entries < ZAPPED_MAX &&
+                       l->downgrades < limit; entries++ )
+    {
+        unsigned long gfn = gfn_x(l->first) + first + done;
+        const uint16_t *table = get_table(l, gfn);
+
+        /* No need to look at what has nothing in it. */
+        if ( table && *table == TABLE_EXISTS )
+            done += TABLE_PAGES - (gfn & (TABLE_PAGES - 1));
+        else
+            done += downgrade_entry(p2m, l, gfn);
     }
 
     return min(done, nr);

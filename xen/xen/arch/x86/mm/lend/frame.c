@@ -142,6 +142,26 @@ void lend_put_frames(mfn_t mfn, unsigned int order, bool write)
 }
 
 /*
+ * R4 of a downgrade, for 1 << @order frames: Of what I1 took for a writable
+ * entry leave what it takes for one that isn't.  With any p2m lock held.
+ */
+void lend_put_types(mfn_t mfn, unsigned int order)
+{
+    unsigned long i;
+
+    for ( i = 0; i < (1UL << order); i++ )
+    {
+        mfn_t cur = mfn_add(mfn, i);
+
+        if ( lend_is_mmio(cur) )
+            continue;
+
+        paging_mark_dirty(page_get_owner(mfn_to_page(cur)), cur);
+        put_page_type(mfn_to_page(cur));
+    }
+}
+
+/*
  * Local variables:
  * mode: C
  * c-file-style: "BSD"

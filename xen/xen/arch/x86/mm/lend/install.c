@@ -28,20 +28,21 @@ int lend_split_entry(struct p2m_domain *p2m, struct lease *l,
 }
 
 /*
- * Allow writing to what's mapped read-only by a 4K entry.  The frame stays,
- * hence there's nothing to flush: A vCPU which has the old entry in its TLB at
- * worst faults once more, see lend_check_fault().  The new entry has
- * references of its own, so that the old one's aren't needed anymore.
+ * Allow writing to what's mapped read-only by an entry of this @order.  The
+ * frames stay, hence there's nothing to flush: A vCPU which has the old entry
+ * in its TLB at worst faults once more, see lend_check_fault().  The new entry
+ * has references of its own, so that the old one's aren't needed anymore.
  */
-static int upgrade_entry(struct p2m_domain *p2m, unsigned long gfn, mfn_t mfn)
+static int upgrade_entry(struct p2m_domain *p2m, unsigned long gfn, mfn_t mfn,
+                         unsigned int order)
 {
     bool need_flush = p2m->need_flush;
-    int rc = p2m_set_entry(p2m, _gfn(gfn), mfn, PAGE_ORDER_4K, p2m_lent_rw,
+    int rc = p2m_set_entry(p2m, _gfn(gfn), mfn, order, p2m_lent_rw,
                            p2m_access_rwx);
 
     p2m->need_flush = need_flush;
     if ( !rc )
-        lend_put_frames(mfn, PAGE_ORDER_4K, false);
+        lend_put_frames(mfn, order, false);
 
     return rc;
 }
@@ -98,7 +99,7 @@ static int install_page(struct p2m_domain *p2m, struct lease *l,
 
     if ( t == p2m_lent_ro && mfn_eq(mfn, omfn) )
     {
-        rc = upgrade_entry(p2m, gfn, mfn);
+        rc = upgrade_entry(p2m, gfn, mfn, PAGE_ORDER_4K);
         if ( !rc )
             l->installs++;
 
@@ -167,6 +168,15 @@ static int install_superpage(struct p2m_domain *p2m, struct lease *l,
     if ( order == PAGE_ORDER_2M &&
          keep_entry(mfn, PAGE_ORDER_2M, write, omfn, t) )
         return 0;
+
+    if ( order == PAGE_ORDER_2M && t == p2m_lent_ro && mfn_eq(mfn, omfn) )
+    {
+        rc = upgrade_entry(p2m, gfn, mfn, PAGE_ORDER_2M);
+        if ( !rc )
+            l->installs += 1UL << PAGE_ORDER_2M;
+
+        return rc;
+    }
 
     while ( done < 1UL << PAGE_ORDER_2M )
         done += lend_zap_entry(p2m, l, gfn + done);

@@ -15,11 +15,12 @@ static DEFINE_RCU_READ_LOCK(lease_read_lock);
 static int lend_revoke(struct domain *d, struct xen_hvm_lend_revoke *op)
 {
     struct p2m_domain *p2m = p2m_get_hostp2m(d);
+    bool downgrade = op->flags & XEN_HVM_LEND_revoke_write;
     struct lease *l;
     unsigned long first, end;
     int rc;
 
-    if ( op->pad )
+    if ( op->flags & ~XEN_HVM_LEND_revoke_write )
         return -EINVAL;
 
     p2m_lock(p2m);
@@ -43,15 +44,17 @@ static int lend_revoke(struct domain *d, struct xen_hvm_lend_revoke *op)
     end = min_t(unsigned long, op->offset + op->nr, l->built);
 
     rc = 0;
-    if ( first < end )
+    if ( first < end && !(downgrade && l->readonly) )
     {
         unsigned long done;
 
         lend_begin_update(p2m, l);
-        done = lend_zap_chunk(p2m, l, first, end - first);
+        done = downgrade ? lend_downgrade_chunk(p2m, l, first, end - first)
+                         : lend_zap_chunk(p2m, l, first, end - first);
         lend_end_update(p2m, l);
 
-        TRACE_TIME(TRC_MEM_LEND_REVOKE, d->domain_id, l->id, first, done);
+        TRACE_TIME(TRC_MEM_LEND_REVOKE, d->domain_id, l->id, first, done,
+                   downgrade);
 
         first += done;
         if ( first < end )
@@ -101,6 +104,7 @@ static int lend_query(struct domain *d, struct xen_hvm_lend_query *op)
             .revokes = l->revokes,
             .flushes = l->flushes,
             .reclaims = l->reclaims,
+            .downgrades = l->downgrades,
         };
         rc = 0;
         break;

@@ -21,6 +21,11 @@
  * Hence it never splits an entry (which may require memory), but takes out the
  * larger one as a whole; what was taken out needlessly will fault in again.
  *
+ * A downgrade is a revoke of the right to write: In R2 entries become read-only,
+ * also as a whole, and in R4 the type references go, while those to the pages
+ * stay.  Past it nobody writes to the frames, and whoever reads them goes on
+ * doing so without noticing.
+ *
  * How long a revoke takes
  *
  * It's done in chunks of at most ZAPPED_MAX entries, with one flush each, and
@@ -108,7 +113,7 @@ struct lease {
     unsigned long hand_1g;  /* ... and likewise of the 1G in whole. */
     uint64_t generation;
     uint64_t installed;
-    uint64_t faults, installs, revokes, flushes, reclaims;
+    uint64_t faults, installs, revokes, flushes, reclaims, downgrades;
 };
 
 #define TABLE_PAGES  (1UL << PAGE_ORDER_2M)
@@ -120,6 +125,7 @@ struct lease {
 /* Frames awaiting R3 and R4, in p2m->lend.zapped[]. */
 #define ZAPPED_MAX   (PAGE_SIZE / sizeof(uint64_t))
 #define ZAPPED_WRITE (1ULL << 63)
+#define ZAPPED_KEEP  (1ULL << 62) /* Mapped still, but not writable anymore. */
 #define ZAPPED_ORDER 56
 #define ZAPPED_MFN   ((1ULL << ZAPPED_ORDER) - 1)
 
@@ -134,6 +140,7 @@ static inline unsigned int lend_epoch(const struct domain *lender)
 int lend_get_frame(struct domain *lender, struct domain *borrower,
                    unsigned long frame, bool write, mfn_t *mfn, bool *slow);
 void lend_put_frames(mfn_t mfn, unsigned int order, bool write);
+void lend_put_types(mfn_t mfn, unsigned int order);
 
 /* entry.c: Updates of entries, ... */
 void lend_begin_update(struct p2m_domain *p2m, const struct lease *l);
@@ -145,6 +152,8 @@ unsigned long lend_zap_chunk(struct p2m_domain *p2m, struct lease *l,
                              unsigned long first, unsigned long nr);
 bool lend_zap_table(struct p2m_domain *p2m, struct lease *l,
                     unsigned long gfn);
+unsigned long lend_downgrade_chunk(struct p2m_domain *p2m, struct lease *l,
+                                   unsigned long first, unsigned long nr);
 void lend_add_zapped(struct p2m_domain *p2m, struct lease *l, mfn_t mfn,
                      unsigned int order, p2m_type_t t);
 /* ... and keeping count of page tables. */
