@@ -403,7 +403,10 @@ void xen_lend_faults_start(XenIOState *state, unsigned int max_cpus)
     qemu_mutex_init(&faults.lock);
     qemu_cond_init(&faults.cond);
     if (xen_lend.fd >= 0) {
-        for (i = 0; !xen_lend.listens && i < max_cpus + MIN(max_cpus, SPARE_THREADS); i++) {
+        /* When the kernel answers, there is nothing for them to do. */
+        unsigned int nr = xen_lend.listens ? 0 : max_cpus + faults.spare;
+
+        for (i = 0; i < nr; i++) {
             thread_start(i);
         }
         /* Now: a thread that is not to be had later would be QEMU's end. */

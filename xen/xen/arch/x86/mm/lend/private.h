@@ -21,9 +21,9 @@
  * Hence it never splits an entry (which may require memory), but takes out the
  * larger one as a whole; what was taken out needlessly will fault in again.
  *
- * A downgrade is a revoke of the right to write: In R2 entries become read-only,
- * also as a whole, and in R4 the type references go, while those to the pages
- * stay.  Past it nobody writes to the frames, and whoever reads them goes on
+ * A downgrade is a revoke of the right to write: In R2 entries become
+ * read-only, also as a whole, and in R4 the type references go, while those to
+ * the pages stay.  Past it nobody writes to the frames, and whoever reads them goes on
  * doing so without noticing.
  *
  * How long a revoke takes
