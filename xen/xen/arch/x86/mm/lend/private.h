@@ -23,8 +23,8 @@
  *
  * A downgrade is a revoke of the right to write: In R2 entries become
  * read-only, also as a whole, and in R4 the type references go, while those to
- * the pages stay.  Past it nobody writes to the frames, and whoever reads them goes on
- * doing so without noticing.
+ * the pages stay.  Past it nobody writes to the frames, and whoever reads them
+ * goes on doing so without noticing.
  *
  * How long a revoke takes
  *
