@@ -70,7 +70,8 @@ void lend_lease_put(struct lend_lease *l)
 }
 
 static struct lend_lease *lend_lease_alloc(struct lend_file *f,
-					   const struct xen_lend_lease *arg)
+					   const struct xen_lend_lease *arg,
+					   struct lend_port *port)
 {
 	struct lend_lease *l = kzalloc(sizeof(*l), GFP_KERNEL_ACCOUNT);
 	unsigned long chunks;
@@ -80,9 +81,7 @@ static struct lend_lease *lend_lease_alloc(struct lend_file *f,
 	l->domid = f->domid;
 	l->number = f->number;
 	l->ioserv = arg->ioserv;
-	/* Pairs with lend_listen().  It stays for as long as the file is open. */
-	if (arg->flags & XEN_LEND_KERNEL)
-		l->port = smp_load_acquire(&f->port);
+	l->port = port;
 	l->flags = arg->flags;
 	l->memtype = arg->memtype;
 	l->around = arg->around ? arg->around >> PAGE_SHIFT : LEND_CHUNK;
@@ -260,15 +259,20 @@ static int lend_lease_kill(struct lend_lease *l)
  */
 int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg)
 {
+	struct lend_port *port = NULL;
 	struct lend_lease *l;
 	int rc;
 
 	rc = lend_lease_check(arg);
 	if (rc)
 		return rc;
-	if (arg->flags & XEN_LEND_KERNEL && !smp_load_acquire(&f->port))
-		return -ENOENT;
-	l = lend_lease_alloc(f, arg);
+	if (arg->flags & XEN_LEND_KERNEL) {
+		/* Pairs with lend_listen().  It stays until the file is closed. */
+		port = smp_load_acquire(&f->port);
+		if (!port)
+			return -ENOENT;
+	}
+	l = lend_lease_alloc(f, arg, port);
 	if (!l)
 		return -ENOMEM;
 

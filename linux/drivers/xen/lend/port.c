@@ -102,6 +102,7 @@ static bool lend_claim(struct lend_port *port, struct lend_vcpu *v,
 	ask->lease = READ_ONCE(slot->lease);
 	ask->page = READ_ONCE(slot->offset);
 	ask->write = READ_ONCE(slot->flags) & XEN_HVM_LEND_slot_write;
+	/* Pairs with Xen's write barriers. */
 	smp_rmb();
 	/* Xen is writing: there is an event to come. */
 	if (READ_ONCE(slot->token) != ask->wake.token)
@@ -253,11 +254,12 @@ static bool lend_thread(void *data)
 
 	if (READ_ONCE(port->stopping))
 		return false;
+	WRITE_ONCE(t->busy, true);
 	/*
 	 * An interrupt either finds it busy, and others are woken, who look
-	 * whatever this one is about; or comes before the look.
+	 * whatever this one is about; or comes before the look.  Pairs with
+	 * lend_event().
 	 */
-	WRITE_ONCE(t->busy, true);
 	smp_mb();
 	if (t->vcpu) {
 		found = lend_look(port, t->vcpu);
@@ -281,6 +283,7 @@ static irqreturn_t lend_event(int irq, void *data)
 	unsigned int i;
 
 	WRITE_ONCE(v->eoi, 1);
+	/* Pairs with lend_thread(). */
 	smp_mb();
 	/* Always: it may be about to go to sleep. */
 	vhost_task_wake(v->thread.task);
