@@ -314,7 +314,10 @@ static int lend_bind_event(struct lend_vcpu *v, domid_t domid, u32 evtchn)
 		return rc;
 	}
 	WRITE_ONCE(v->irq, rc);
-	/* To bind makes an event, and its interrupt may have been before this. */
+	/*
+	 * Xen sends an event along with the bind.  A thread that was woken by
+	 * that before there was a number could not end the interrupt.
+	 */
 	vhost_task_wake(v->thread.task);
 	return 0;
 }
