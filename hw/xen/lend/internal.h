@@ -69,7 +69,7 @@ typedef struct XenLend {
     XenLendFailure failure; /* of regions that do not say */
     bool ahead;             /* the kernel may allocate ahead of writes */
     bool kernel_faults;     /* the kernel may answer faults */
-    bool listens;           /* and does; ioreqs are for what it cannot */
+    bool listens;           /* and does, for all leases */
     int fd;                 /* bound to the guest, or -1 */
     uint32_t abi;           /* of the kernel */
     uint64_t features;      /* XEN_LEND_FEAT_* */

@@ -14,11 +14,11 @@ STALL, SHORT = 25, 8
 
 
 @contextlib.contextmanager
-def waiting(vcpus=1, deaf=False, after=lambda guest: None, cmdline=""):
+def waiting(vcpus=1, deaf=False, after=lambda guest: None, cmdline="", args=()):
     """A guest whose last vCPU waits for a page that does not come before the body has ended; then the page is right. Deaf: the guest
     takes no commands in the end."""
     data = pattern(SIZE, seed="wait")
-    with FuseFile(data) as fuse, Guest("wait", ivshmem(fuse.path, SIZE), vcpus=vcpus, cmdline=cmdline) as guest:
+    with FuseFile(data) as fuse, Guest("wait", [*ivshmem(fuse.path, SIZE), *args], vcpus=vcpus, cmdline=cmdline) as guest:
         guest.must("bar size")
         fuse.hold()
         guest.must(f"(taskset {1 << (vcpus - 1)} bar read 8192 >/tmp/got 2>&1; echo done >/tmp/done) >/dev/null 2>&1 </dev/null &")
@@ -80,14 +80,47 @@ def paused():
         guest.must("taskset 2 true", 15)
 
 
+QEMUS_OWN = ["-machine", "xen-lend-kernel-faults=off"]
+
+
 def device():
-    """A device model has one place for what a vCPU asks of it: who asks for something else meanwhile waits for the page to come.
-    Nothing is lost."""
+    """What runs meanwhile on the only vCPU uses an emulated device."""
+    with waiting() as guest:
+        guest.must("(sleep 2; touch /tmp/stop) & exits /tmp/stop >/tmp/exits; test $(cat /tmp/exits) -gt 0", 30)
+        lease = guest.lease()
+        assert lease["waiting"] == 1 and lease["faults"] == 1, lease
+
+
+def another_page():
+    """What runs meanwhile wants another page of the same, which does not come either; then both do."""
+    with waiting() as guest:
+        guest.must("(bar read 65536 >/tmp/other 2>&1; echo done >/tmp/both) >/dev/null 2>&1 </dev/null &")
+        time.sleep(2)
+        for _ in range(5):
+            guest.must("sleep 0.2", 10)
+        assert guest.run("test -e /tmp/both")[0], "the other page was there all the time"
+
+
+def one_processor_by_qemu():
+    """As one_processor, when QEMU answers faults."""
+    with waiting(args=QEMUS_OWN) as guest:
+        end, commands = time.monotonic() + SHORT, 0
+        while time.monotonic() < end:
+            guest.must("sleep 0.2; cat /proc/uptime", 10)
+            commands += 1
+        lease = guest.lease()
+        assert lease["faults"] == 1 and lease["waiting"] == 1, lease
+        note(f"{commands} commands while its only vCPU waits")
+
+
+def device_by_qemu():
+    """When QEMU answers faults, it has one place for what a vCPU asks of it: who asks for something else meanwhile waits for the
+    page to come. Nothing is lost."""
     def goes_on(guest):
         guest.must("touch /tmp/stop; for i in $(seq 50); do test -e /tmp/asked && break; sleep 0.1; done; test -e /tmp/asked", 30)
         assert int(guest.must("cat /tmp/exits")) > 0
 
-    with waiting(deaf=True, after=goes_on) as guest:
+    with waiting(deaf=True, after=goes_on, args=QEMUS_OWN) as guest:
         guest.must("(exits /tmp/stop >/tmp/exits; echo done >/tmp/asked) >/dev/null 2>&1 </dev/null &")
         time.sleep(3)
         lease = guest.lease()
@@ -109,7 +142,8 @@ def destroyed():
 
 
 KINDS = {"one_processor": one_processor, "apic_timer": apic_timer, "two_processors": two_processors, "paused": paused,
-         "device": device, "destroyed": destroyed}
+         "device": device, "another_page": another_page, "one_processor_by_qemu": one_processor_by_qemu,
+         "device_by_qemu": device_by_qemu, "destroyed": destroyed}
 
 
 @limit(600)

@@ -289,6 +289,8 @@ int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg)
 	if (rc)
 		goto unmap;
 
+	/* Faults may come before a thread of the port's finds the lease. */
+	atomic_inc(&f->changing);
 	rc = lend_xen_create(l);
 	if (rc)
 		goto kill;
@@ -299,13 +301,16 @@ int lend_lease_new(struct lend_file *f, struct xen_lend_lease *arg)
 	arg->id = l->id;
 	trace_xen_lend_lease(l);
 	rc = xa_insert(&f->leases, l->id, l, GFP_KERNEL_ACCOUNT);
-	if (!rc)
+	if (!rc) {
+		atomic_dec(&f->changing);
 		return 0;
+	}
 	/* EBUSY: Xen gave out an id of a lease that its domain took along. */
 	if (rc == -EBUSY)
 		rc = -ESRCH;
 kill:
 	lend_lease_kill(l);
+	atomic_dec(&f->changing);
 	goto put;
 unmap:
 	lend_lease_unmap(l);
@@ -316,14 +321,18 @@ put:
 
 int lend_lease_end(struct lend_file *f, u32 id)
 {
-	struct lend_lease *l = xa_erase(&f->leases, id);
-	int rc;
+	struct lend_lease *l;
+	int rc = -ENOENT;
 
-	if (!l)
-		return -ENOENT;
-	trace_xen_lend_unlease(l);
-	rc = lend_lease_kill(l);
-	lend_lease_put(l);
+	/* Xen has it for some time after a thread of the port's does not find it. */
+	atomic_inc(&f->changing);
+	l = xa_erase(&f->leases, id);
+	if (l) {
+		trace_xen_lend_unlease(l);
+		rc = lend_lease_kill(l);
+		lend_lease_put(l);
+	}
+	atomic_dec(&f->changing);
 	return rc;
 }
 

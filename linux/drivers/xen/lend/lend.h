@@ -93,6 +93,8 @@ struct lend_streams {
  * @number:	Xen's for the borrower, never another domain's
  * @ref:	held by the open file, and by a port until its threads are gone
  * @leases:	leases by id; an entry holds a reference
+ * @changing:	calls under way that make or end a lease, which Xen may have though
+ *		@leases does not
  * @port:	where Xen puts faults for the kernel to answer, or NULL; set once
  *		(smp_store_release, smp_load_acquire), with @bind_lock
  * @node:	all open files, for debugfs
@@ -106,6 +108,7 @@ struct lend_file {
 	u64 number;
 	struct kref ref;
 	struct xarray leases;
+	atomic_t changing;
 	struct lend_port *port;
 	struct list_head node;
 	pid_t pid;

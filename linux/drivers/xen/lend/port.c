@@ -27,6 +27,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/vhost_task.h>
 #include <linux/slab.h>
+#include <linux/task_work.h>
 #include <xen/events.h>
 #include <xen/interface/event_channel.h>
 #include <xen/page.h>
@@ -126,10 +127,13 @@ static struct lend_lease *lend_unknown(struct lend_port *port,
 				       struct lend_ask *ask, bool *failed)
 {
 	struct lend_lease *l;
-	int i;
+	int i = 0;
 
 	*failed = false;
-	for (i = 0; i < LEND_UNKNOWN; i++) {
+	while (i < LEND_UNKNOWN) {
+		/* Both take as long as they take. */
+		if (!atomic_read(&port->file->changing))
+			i++;
 		if (lend_useless(port, ask) ||
 		    !lend_xen_has(port->file, ask->lease))
 			return NULL;
@@ -179,7 +183,9 @@ static int lend_serve_lease(struct lend_port *port, struct lend_lease *l,
 						    l->domid, l->id,
 						    rc == -ENOMEM ? "no memory for a page" :
 						    "no memory for page tables, the guest needs a larger shadow_memory");
-			if (schedule_timeout_killable(pause) && signal_pending(current))
+			schedule_timeout_killable(pause);
+			/* Also to stop, and to freeze. */
+			if (signal_pending(current))
 				return -ERESTARTSYS;
 			if (lend_useless(port, ask) || READ_ONCE(l->dead)) {
 				*failed = false;
@@ -268,6 +274,12 @@ static bool lend_thread(void *data)
 			found = lend_look(port, &port->vcpu[i]);
 	}
 	WRITE_ONCE(t->busy, false);
+	/*
+	 * The last reference on a file may have been dropped here, and the file
+	 * be kept for when the task goes back to user space.  It never does.
+	 */
+	if (found && task_work_pending(current))
+		set_thread_flag(TIF_NOTIFY_SIGNAL);
 	return found;
 }
 
