@@ -100,7 +100,7 @@ static void bad_lease(int fd, char *mem, size_t len)
     } cases[] = {
         { "lease, size 0",                 L(.size = 0), EINVAL },
         { "lease, shorter than version 1", L(.size = offsetof(struct xen_lend_lease, fd) - 1), EINVAL },
-        { "lease, unknown flag",           L(.flags = 16), EINVAL },
+        { "lease, unknown flag",           L(.flags = 32), EINVAL },
         { "lease, all flags",              L(.flags = ~0U), EINVAL },
         { "lease, address not aligned",    L(.addr = (uintptr_t)mem + 1), EINVAL },
         { "lease, address in the kernel",  L(.addr = 0xffff800000000000), EINVAL },

@@ -48,13 +48,14 @@ static uint64_t maybe(struct thread *t, uint64_t value)
 static bool expected(unsigned nr, int err)
 {
     static const int any[] = { 0, EINVAL, E2BIG, EFAULT, ENOTCONN };
-    static const int of[6][12] = {
+    static const int of[7][12] = {
         { EPERM, EBUSY, ESRCH, EOPNOTSUPP },
         { EEXIST, ENOSPC, ENOMEM, ESRCH, EPERM, ENOENT, EOPNOTSUPP, EBADF, EACCES, ENODEV, EOVERFLOW },
         { ENOENT },
         { ENOENT, EINTR, ENOMEM, ENOSPC, ESRCH },
         { ENOENT },
         { 0 },
+        { EBUSY, EINTR, ENOMEM, ENOSPC, EPERM, ESRCH, EOPNOTSUPP },
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(any); i++)
@@ -75,13 +76,14 @@ static void one_call(struct thread *t)
         struct xen_lend_resolve r;
         struct xen_lend_stats s;
         struct xen_lend_info i;
+        struct xen_lend_listen n;
         char room[256];
     } a = {};
     static const unsigned long cmds[] = {
         XEN_LEND_IOC_BIND, XEN_LEND_IOC_LEASE, XEN_LEND_IOC_UNLEASE, XEN_LEND_IOC_RESOLVE, XEN_LEND_IOC_STATS,
-        XEN_LEND_IOC_INFO,
+        XEN_LEND_IOC_INFO, XEN_LEND_IOC_LISTEN,
     };
-    static const unsigned char often[] = { 0, 1, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 5 };
+    static const unsigned char often[] = { 0, 1, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 5, 6 };
     unsigned nr = often[rnd(t, ARRAY_SIZE(often))];
     uint64_t page = rnd(t, MEM / PAGE);
     static _Atomic uint32_t ids[FILES];
@@ -109,6 +111,10 @@ static void one_call(struct thread *t)
             a.l.addr = maybe(t, 0);
             a.l.fd = maybe(t, memfd);
         }
+        if (rnd(t, 3) == 0) {
+            a.l.flags |= XEN_LEND_KERNEL;
+            a.l.ioserv = maybe(t, 0);
+        }
         a.l.pad = maybe(t, 0);
         break;
     case 2:
@@ -125,8 +131,11 @@ static void one_call(struct thread *t)
         a.s.id = maybe(t, id);
         a.s.next = maybe(t, rnd(t, 2));
         break;
-    default:
+    case 5:
         a.i.pad = maybe(t, 0);
+        break;
+    default:
+        a.n.vcpus = maybe(t, 1 + rnd(t, 4));
     }
     a.b.size = maybe(t, _IOC_SIZE(cmds[nr]));
     err = ioctl(fd, cmds[nr], rnd(t, 50) ? (void *)&a : (void *)strange(t)) < 0 ? errno : 0;
@@ -195,7 +204,7 @@ static void *fuzz(void *arg)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = { "bind", "lease", "unlease", "resolve", "stats", "info" };
+    static const char *const names[] = { "bind", "lease", "unlease", "resolve", "stats", "info", "listen" };
     struct thread t[THREADS];
     pthread_t threads[THREADS];
     struct xen_lend_lease l;
