@@ -210,7 +210,7 @@ TEST_F(file, unknown_calls)
 	char buf[256] = {};
 
 	EXPECT_EQ(ENOTTY, call(self->fd, _IO('L', 0x5f), buf));
-	EXPECT_EQ(ENOTTY, call(self->fd, _IO('L', 0x66), buf));
+	EXPECT_EQ(ENOTTY, call(self->fd, _IO('L', 0x67), buf));
 	EXPECT_EQ(ENOTTY, call(self->fd, _IO('L', 0xff), buf));
 	EXPECT_EQ(ENOTTY, call(self->fd, _IO('P', 0x60), buf));
 }
@@ -536,7 +536,7 @@ TEST_F(lease, wrong_arguments)
 {
 	struct xen_lend_lease l;
 
-	EXPECT_EQ(EINVAL, WITH(flags, 1U << 4));
+	EXPECT_EQ(EINVAL, WITH(flags, 1U << 5));
 	EXPECT_EQ(EINVAL, WITH(flags, 1U << 31));
 	EXPECT_EQ(EINVAL, WITH(pad, 1));
 	EXPECT_EQ(EINVAL, WITH(memtype, 2));
