@@ -84,7 +84,8 @@ def test_trace_records():
         domid = guest.domid
     lease = records[0][1][1]
     assert records == [["create", (domid, lease, 0, 64)], ["fault", (domid, lease, 5, 0)], ["install", (domid, lease, 5, 1)],
-                       ["revoke", (domid, lease, 5, 1)], ["revoke", (domid, lease, 0, 64)], ["destroy", (domid, lease)]], records
+                       ["revoke", (domid, lease, 5, 1, 0)], ["revoke", (domid, lease, 0, 64, 0)],
+                       ["destroy", (domid, lease)]], records
 
 
 def test_answer_of_a_server_that_is_gone():
