@@ -241,7 +241,8 @@ int lend_relinquish(struct domain *d)
             rc = ioreq_abort_lends(b, d);
         if ( rc )
             break;
-        if ( p2m_get_hostp2m(b) )
+        /* Others' p2m locks aren't to be waited for. */
+        if ( p2m_get_hostp2m(b) && lend_has_port(b, d) )
             lend_port_relinquish(b, d);
     }
 

@@ -118,7 +118,10 @@ static int lend_query(struct domain *d, struct xen_hvm_lend_query *op)
 static bool takes_back(const struct xen_hvm_lend_op *op)
 {
     return current->domain->arch.mem_lender &&
-           (op->cmd == XEN_HVM_LEND_revoke || op->cmd == XEN_HVM_LEND_destroy);
+           (op->cmd == XEN_HVM_LEND_revoke ||
+            op->cmd == XEN_HVM_LEND_destroy ||
+            op->cmd == XEN_HVM_LEND_unlisten ||
+            op->cmd == XEN_HVM_LEND_answer);
 }
 
 /*

@@ -319,13 +319,14 @@ static bool answer(struct p2m_domain *p2m, uint32_t port, uint32_t vcpu,
                    uint64_t token, bool failed)
 {
     struct lend_ports *ps = p2m->lend.ports;
+    const struct vcpu *v = domain_vcpu(p2m->domain, vcpu);
     struct lend_wait *w;
     bool ret;
 
-    if ( !port || !ps || vcpu >= ps->nr || !p2m->domain->vcpu[vcpu] )
+    if ( !port || !ps || !v )
         return false;
 
-    w = &ps->wait[array_index_nospec(vcpu, ps->nr)];
+    w = &ps->wait[v->vcpu_id];
 
     spin_lock(&w->lock);
     ret = w->state == WAIT_sent && w->port == port && w->token == token;
@@ -514,11 +515,13 @@ int lend_listen(struct domain *d, struct xen_hvm_lend_listen *op)
     {
         p2m_lock(p2m);
         rc = add_port(p2m, port, &ps);
+        /* With the lock dropped, the port may be gone. */
+        if ( !rc )
+            op->id = port->id;
         p2m_unlock(p2m);
     }
 
     op->nr = d->max_vcpus;
-    op->id = port->id;
 
     if ( rc )
         free_port(d, port);
