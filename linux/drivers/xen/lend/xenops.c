@@ -20,7 +20,7 @@ static_assert(sizeof(struct xen_hvm_lend_create) == 40);
 static_assert(sizeof(struct xen_hvm_lend_destroy) == 8);
 static_assert(sizeof(struct xen_hvm_lend_install) == 48);
 static_assert(sizeof(struct xen_hvm_lend_revoke) == 32);
-static_assert(sizeof(struct xen_hvm_lend_query) == 96);
+static_assert(sizeof(struct xen_hvm_lend_query) == 104);
 static_assert(sizeof(struct xen_hvm_lend_listen) == 32);
 static_assert(sizeof(struct xen_hvm_lend_slot) == 32);
 static_assert(sizeof(struct xen_hvm_lend_answered) == 16);
@@ -233,14 +233,21 @@ bool lend_xen_has(struct lend_file *f, u32 id)
 	return !lend_op(f->domid, f->number, &op) && op.u.query.id == id;
 }
 
-/* On success, or if it is gone, Xen does not write to the page any more. */
+/*
+ * On success, or if it is gone, Xen does not write to the page any more.  A lease
+ * that Xen did not end is not to keep it: there nobody answers, faults fail.
+ */
 int lend_xen_unlisten(struct lend_file *f, u32 id)
 {
 	struct xen_hvm_lend_op op = {
 		.cmd = XEN_HVM_LEND_unlisten,
 		.u.unlisten.id = id,
 	};
+	int rc = lend_op(f->domid, f->number, &op);
 
+	if (rc != -EBUSY)
+		return rc;
+	op.u.unlisten.flags = XEN_HVM_LEND_unlisten_force;
 	return lend_op(f->domid, f->number, &op);
 }
 

@@ -81,6 +81,8 @@ struct xen_hvm_lend_query {
 	uint64_t flushes;
 	uint64_t reclaims;	/* page tables */
 	uint64_t downgrades;	/* pages */
+	uint32_t port;		/* 0: by ioserv */
+	uint32_t pad2;
 };
 
 #define XEN_HVM_LEND_listen	6
@@ -106,9 +108,12 @@ struct xen_hvm_lend_slot {
 
 #define XEN_HVM_LEND_unlisten	7
 struct xen_hvm_lend_unlisten {
-	uint32_t id;		/* IN  */
-	uint32_t pad;		/* IN 0 */
+	uint32_t id;		/* IN  0: all of the caller's */
+	uint32_t flags;		/* IN  */
 };
+
+/* Although there are leases: faults there fail from now on. */
+#define XEN_HVM_LEND_unlisten_force	(1U << 0)
 
 #define XEN_HVM_LEND_answer	8
 struct xen_hvm_lend_answered {

@@ -332,9 +332,9 @@ static int listen_on(uint64_t frame, unsigned int nr, uint32_t *id)
     return rc;
 }
 
-static int unlisten(uint32_t id)
+static int unlisten(uint32_t id, uint32_t flags)
 {
-    op->u.unlisten = (xen_hvm_lend_unlisten_t){ .id = id };
+    op->u.unlisten = (xen_hvm_lend_unlisten_t){ .id = id, .flags = flags };
 
     return call(XEN_HVM_LEND_unlisten);
 }
@@ -376,7 +376,8 @@ static int lease_port(uint32_t port, ioservid_t server, uint32_t *id)
 static void test_listen(void *page)
 {
     uint64_t frame, generation;
-    uint32_t id, lent, ports[9];
+    xen_hvm_lend_query_t info;
+    uint32_t id, lent, ports[4];
     unsigned int i;
 
     printf("Test listen, answer, unlisten\n");
@@ -392,26 +393,27 @@ static void test_listen(void *page)
     expect(EINVAL, listen_on(frame, 0, &id));
     expect(EINVAL, listen_on(frame, 129, &id));
     expect(EPERM, listen_on(1ULL << 40, 1, &id));
-    expect(ENOENT, unlisten(0));
-    expect(ENOENT, unlisten(1));
+    expect(ENOENT, unlisten(0, 0));
+    expect(ENOENT, unlisten(1, 0));
     expect(ENOENT, answer(0, 1, 0, 0));
     expect(ENOENT, answer(1, 1, 0, 0));
     expect(ENOENT, lease_port(1, 0, &lent));
 
-    for ( i = 0; i < 8; i++ )
+    for ( i = 0; i < ARRAY_SIZE(ports); i++ )
     {
         expect(0, listen_on(frame, 1, &ports[i]));
         expect_eq(1, op->u.listen.nr);
         if ( !*(uint32_t *)op_frames )
             fail("  Fail: no event channel\n");
     }
-    expect(ENOSPC, listen_on(frame, 1, &ports[8]));
-    expect(0, unlisten(ports[3]));
-    expect(ENOENT, unlisten(ports[3]));
+    expect(ENOSPC, listen_on(frame, 1, &id));
+    expect(0, unlisten(ports[3], 0));
+    expect(ENOENT, unlisten(ports[3], 0));
     expect(0, listen_on(frame, 1, &id));
     if ( id == ports[3] )
         fail("  Fail: a port was used again\n");
-    expect(0, unlisten(id));
+    expect(EINVAL, unlisten(id, ~XEN_HVM_LEND_unlisten_force));
+    expect(0, unlisten(id, 0));
 
     expect(EINVAL, answer(ports[0], 0, 0, 0));
     expect(EINVAL, answer(ports[0], XEN_HVM_LEND_MAX_ANSWERS + 1, 0, 0));
@@ -439,15 +441,26 @@ static void test_listen(void *page)
     };
     expect(EINVAL, call(XEN_HVM_LEND_install));
 
-    /* The lease can stay.  So can other ports, for domain destruction. */
-    expect(0, unlisten(ports[0]));
+    /* First leases, then ports.  Unless there's no other way. */
+    expect(0, query(lent, &info));
+    expect_eq(ports[0], info.port);
+    expect(EBUSY, unlisten(ports[0], 0));
+    expect(EBUSY, unlisten(0, 0));
+    expect(ENOENT, unlisten(ports[1], 0));
+    expect(0, unlisten(ports[0], XEN_HVM_LEND_unlisten_force));
+    expect_eq(1, installed(lent));
     expect(0, destroy(lent));
+    expect(ENOENT, unlisten(0, 0));
+
+    /* Another one is left to domain destruction. */
+    expect(0, listen_on(frame, 1, &id));
 }
 
 int main(int argc, char **argv)
 {
     xen_pfn_t ram[1] = { 0 };
     void *page;
+    uint32_t port;
     int rc;
 
     printf("Memory lending tests\n");
@@ -481,6 +494,11 @@ int main(int argc, char **argv)
     }
 
     printf("  Created d%u\n", domid);
+
+    /* Events are by vCPU. */
+    if ( !listen_on(0, 1, &port) || (errno != EAGAIN && errno != ENOSYS) )
+        fail("  Fail: listening to no vCPU: %d - %s\n", errno,
+             strerror(errno));
 
     if ( xc_domain_max_vcpus(xch, domid, 1) ||
          xc_domain_setmaxmem(xch, domid, -1) ||

@@ -54,9 +54,10 @@ bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa, p2m_type_t t,
 void lend_send_fault(struct lend_fault *lf);
 bool lend_interrupted(struct vcpu *v);
 void lend_complete_fault(struct vcpu *v);
+void lend_cancel(struct vcpu *v);
 int lend_get_emt(const struct domain *d, gfn_t gfn, mfn_t mfn, bool *ipat);
 
-/* port.c: Answers by the lender's kernel. */
+/* wait.c: Answers by the lender's kernel. */
 void lend_port_wait(struct vcpu *v);
 
 /* emulate.c: Accesses which the instruction emulator makes. */
@@ -130,6 +131,7 @@ static inline bool lend_check_fault(struct p2m_domain *p2m, paddr_t gpa,
 
 static inline void lend_send_fault(struct lend_fault *lf) {}
 static inline void lend_complete_fault(struct vcpu *v) {}
+static inline void lend_cancel(struct vcpu *v) {}
 
 static inline void lend_init(struct p2m_domain *p2m) {}
 static inline bool lend_active(const struct domain *d) { return false; }

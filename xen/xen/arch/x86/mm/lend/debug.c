@@ -22,6 +22,9 @@ static void cf_check dump_leases(unsigned char key)
         struct p2m_domain *p2m = p2m_get_hostp2m(d);
         uint32_t id = 0;
 
+        if ( p2m )
+            lend_dump_ports(d);
+
         if ( !lend_active(d) )
             continue;
 
@@ -47,16 +50,16 @@ static void cf_check dump_leases(unsigned char key)
             if ( !l.id )
                 break;
 
-            printk(" lease %u: gfns %#lx-%#lx %s%s of d%u via server %u: "
+            printk(" lease %u: gfns %#lx-%#lx %s%s of d%u via %s %u: "
                    "%"PRIu64" of %lu pages installed, faults %"PRIu64
                    " installs %"PRIu64" revokes %"PRIu64" flushes %"PRIu64
                    " downgrades %"PRIu64" reclaims %"PRIu64
                    " generation %"PRIu64"\n",
                    l.id, gfn_x(l.first), gfn_x(l.first) + l.nr - 1,
                    l.readonly ? "ro" : "rw", state[l.state], l.lender,
-                   l.ioserv, l.installed, l.nr, l.faults, l.installs,
-                   l.revokes, l.flushes, l.downgrades, l.reclaims,
-                   l.generation);
+                   l.port ? "port" : "server", l.port ?: l.ioserv,
+                   l.installed, l.nr, l.faults, l.installs, l.revokes,
+                   l.flushes, l.downgrades, l.reclaims, l.generation);
             id = l.id;
 
             process_pending_softirqs();

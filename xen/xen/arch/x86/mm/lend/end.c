@@ -243,7 +243,14 @@ int lend_relinquish(struct domain *d)
             break;
         /* Others' p2m locks aren't to be waited for. */
         if ( p2m_get_hostp2m(b) && lend_has_port(b, d) )
+        {
             lend_port_relinquish(b, d);
+            if ( hypercall_preempt_check() )
+            {
+                rc = -ERESTART;
+                break;
+            }
+        }
     }
 
     rcu_read_unlock(&domlist_read_lock);

@@ -203,6 +203,23 @@ void lend_complete_fault(struct vcpu *v)
 }
 
 /*
+ * @v, which is the current vCPU or paused, is given another context, by INIT
+ * or otherwise, which isn't to wait for what the last one wanted.  Called with
+ * no p2m lock held.
+ */
+void lend_cancel(struct vcpu *v)
+{
+    lend_port_cancel(v);
+    ioreq_leave_lends(v);
+
+    if ( v->io.lend_blocked )
+    {
+        v->io.lend_blocked = false;
+        vcpu_unblock(v);
+    }
+}
+
+/*
  * EPT memory type, and whether to ignore the guest's PAT, for an entry of lent
  * type.  Called with the p2m lock held.
  */

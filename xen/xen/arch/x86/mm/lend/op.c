@@ -95,6 +95,7 @@ static int lend_query(struct domain *d, struct xen_hvm_lend_query *op)
             .flags = (l->readonly ? XEN_HVM_LEND_readonly : 0) |
                      (l->state == LEASE_dying ? XEN_HVM_LEND_dying : 0),
             .memtype = l->memtype,
+            .port = l->port,
             .first_gfn = gfn_x(l->first),
             .nr = l->nr,
             .installed = l->installed,
@@ -301,6 +302,7 @@ CHECK_hvm_lend_install;
 CHECK_hvm_lend_revoke;
 CHECK_hvm_lend_query;
 CHECK_hvm_lend_listen;
+CHECK_hvm_lend_slot;
 CHECK_hvm_lend_unlisten;
 CHECK_hvm_lend_answered;
 CHECK_hvm_lend_answer;

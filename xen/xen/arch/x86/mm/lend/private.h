@@ -34,6 +34,8 @@
  * or freeing a table.  What's done with these held is bounded, too:
  *
  *   installs, ends of leases   a chunk likewise, or a multiple of one
+ *   ends of ports and leases   what's done for each vCPU: it's woken
+ *   answers                    XEN_HVM_LEND_MAX_ANSWERS vCPUs, likewise
  *   reading the dirty bitmap   see paging_log_dirty_range()
  *   changes of type or access  256 entries, or until preempted
  *   emulation, faults          a few look-ups
@@ -185,19 +187,23 @@ void lend_note_fault(struct vcpu_io *vio, const struct lend_fault *lf);
 int lend_ask(struct lend_fault *lf);
 void lend_fail_access(const struct vcpu_io *vio);
 
-/* port.c: Faults which the lender's kernel answers by itself. */
+/* port.c: Where faults go which the lender's kernel answers by itself. */
 bool lend_owns_port(struct p2m_domain *p2m, uint32_t id,
                     const struct domain *owner);
 bool lend_has_port(const struct domain *d, const struct domain *owner);
+void lend_port_relinquish(struct domain *d, const struct domain *owner);
+void lend_dump_ports(struct domain *d);
+
+/* wait.c: Those who wait for the answers. */
 unsigned int lend_port_ends(const struct p2m_domain *p2m);
 bool lend_port_waits(const struct p2m_domain *p2m, const struct lend_fault *lf);
 int lend_port_send(const struct lend_fault *lf);
 void lend_port_installed(struct p2m_domain *p2m, const struct lease *l,
                          uint32_t vcpu, uint64_t token);
 void lend_port_end_lease(struct p2m_domain *p2m, const struct lease *l);
-void lend_port_relinquish(struct domain *d, const struct domain *owner);
+void lend_port_cancel(struct vcpu *v);
 
-/* lease.c, end.c, install.c, port.c: HVMOP_lend. */
+/* lease.c, end.c, install.c, port.c, wait.c: HVMOP_lend. */
 int lend_create(struct domain *d, struct xen_hvm_lend_create *op);
 int lend_destroy(struct domain *d, const struct xen_hvm_lend_destroy *op);
 int lend_install(struct domain *d, struct xen_hvm_lend_install *op);
