@@ -6,7 +6,7 @@ import contextlib
 import re
 
 from lendlab import Guest, domains, limit, note, run, wait_for, xen_log
-from lendvmm import GFN, Ring0, Server, no_kernel_complaints, program, tap
+from lendvmm import GFN, Ports, Ring0, Server, no_kernel_complaints, program, tap
 
 COMPLAINT = re.compile(r"ASSERT|Assertion|BUG|WARN|FATAL|[Cc]annot revoke|[Cc]annot unlease|Xen call trace|"
                        r"Error pfn|page_alloc|zombie")
@@ -77,7 +77,8 @@ def test_lender_dom0():
 def test_lender_guest():
     """A guest as lender of another one, as a driver domain would be: its own frames are named by gfn."""
     with nothing_left(), Ring0() as guest, Ring0("other") as other, Ring0("lender") as lender, \
-            Server(guest.domid, GFN + 1024) as server, Server(lender.domid) as above:
+            Server(guest.domid, GFN + 1024) as server, Server(lender.domid) as above, \
+            Ports(guest, "silent", gfn=GFN + 2048):
         server.do("lease memfd 16")
         server.do("fill 0 16 0x4000")
         above.do("lease memfd 16")
@@ -85,13 +86,14 @@ def test_lender_guest():
         for granting in guest, other:
             granting.must(f"borrow grant {lender.domid}")
         run(program("lend_attack"), str(guest.domid), "0", "target", str(lender.domid))
-        lender.tap(f"lend {guest.domid} {GFN:#x} {other.domid} {GFN:#x}")
+        run(program("lend_attack"), str(lender.domid), "0xdf0", "rom")
+        lender.tap(f"lend {guest.domid} {GFN:#x} {other.domid} {GFN:#x} 1")
         assert guest.must(f"state read {GFN + 1:#x} 1") == "1234"
         leases = re.findall(r"of d(\d+) via", xen_log("B"))
-        assert sorted(map(int, leases)) == [0, 0, lender.domid], leases
+        assert sorted(map(int, leases)) == [0, 0, 0, lender.domid], leases
         lender.destroy()
         leases = re.findall(r"of d(\d+) via", xen_log("B"))
-        assert leases == ["0"], f"the leases of a lender that is gone: {leases}"
+        assert leases == ["0", "0"], f"the leases of a lender that is gone: {leases}"
         assert guest.must(f"state read {GFN + 1:#x} 1") == "ffffffffffffffff"
         assert guest.must(f"state read {GFN + 1024:#x} 1") == "4000"
 

@@ -5,6 +5,112 @@
  */
 static void check(long got, long want, const char *name);
 
+static long lend_listen(unsigned domid, struct lend_listen *l)
+{
+    return lend_op(domid, LEND_LISTEN, l, sizeof(*l));
+}
+
+static long lend_unlisten(unsigned domid, uint32_t id, uint32_t flags)
+{
+    struct lend_unlisten u = { .id = id, .flags = flags };
+
+    return lend_op(domid, LEND_UNLISTEN, &u, sizeof(u));
+}
+
+static long lend_answer(unsigned domid, uint32_t port, unsigned nr, uint64_t answers, uint32_t woken, uint32_t pad)
+{
+    struct lend_answer a = { .port = port, .nr = nr, .answers = answers, .woken = woken, .pad = pad };
+
+    return lend_op(domid, LEND_ANSWER, &a, sizeof(a));
+}
+
+/* A port with FRAME for its page; what comes of it, and it is ended again. */
+static long ring(unsigned domid, uint64_t frame)
+{
+    static uint32_t evtchns[128];
+    struct lend_listen l = { .frame = frame, .ports = (uintptr_t)evtchns, .nr = 128 };
+    long rc = lend_listen(domid, &l);
+
+    if (!rc)
+        lend_unlisten(domid, l.id, UNLISTEN_FORCE);
+    return rc;
+}
+
+/* Ports and answers; FRAME and GFN as below. */
+static void abuse_ports(unsigned domid, uint64_t gfn, uint64_t frame)
+{
+    static uint32_t evtchns[128];
+    static struct lend_answered answers[17];
+    struct {
+        const char *name;
+        long want;
+        struct lend_listen l;
+    } listens[] = {
+        { "a port for no vCPU", -EINVAL, { frame, (uintptr_t)evtchns, 0 } },
+        { "a port for 129 vCPUs", -EINVAL, { frame, (uintptr_t)evtchns, 129 } },
+        { "a port for 2^32 - 1 vCPUs", -EINVAL, { frame, (uintptr_t)evtchns, ~0U } },
+        { "a port with a number of one's own", -EINVAL, { frame, (uintptr_t)evtchns, 128, .id = 1 } },
+        { "a port with padding", -EINVAL, { frame, (uintptr_t)evtchns, 128, .pad = 1ULL << 63 } },
+        { "a port whose events are told at no address", -EFAULT, { frame, 1UL << 46, 128 } },
+        { "a port with a page past all memory", -EPERM, { 1ULL << 40, (uintptr_t)evtchns, 128 } },
+        { "a port with page 2^64 - 1", -EPERM, { ~0ULL, (uintptr_t)evtchns, 128 } },
+        { "a port with a page of 63 bits", -EPERM, { frame | FRAME_WRITE, (uintptr_t)evtchns, 128 } },
+        { "a port with the local APIC for its page", -EPERM, { 0xfee00, (uintptr_t)evtchns, 128 } },
+    };
+    struct lend_create c = { gfn, 16, 0, 0, LEND_WB };
+    struct lend_query q;
+    uint32_t ids[5] = {};
+    unsigned n;
+    long rc;
+
+    for (n = 0; n < sizeof(listens) / sizeof(*listens); n++)
+        check(lend_listen(domid, &listens[n].l), listens[n].want, listens[n].name);
+    check(lend_unlisten(domid, 0, 0), -ENOENT, "an end of all ports, without one");
+    check(lend_unlisten(domid, 1, 2), -EINVAL, "an end of a port with flags that there are not");
+    check(lend_answer(domid, 0, 1, (uintptr_t)answers, 0, 0), -ENOENT, "an answer by no port");
+    check(lend_answer(domid, ~0U, 1, (uintptr_t)answers, 0, 0), -ENOENT, "an answer by port 2^32 - 1");
+
+    for (n = 0, rc = 0; n < 5 && !rc; n += !rc) {
+        struct lend_listen l = { .frame = frame, .ports = (uintptr_t)evtchns, .nr = 128 };
+
+        rc = lend_listen(domid, &l);
+        if (!rc) {
+            ids[n] = l.id;
+            check(l.nr && l.nr < 128 && evtchns[l.nr - 1] && (n == 0 || l.id > ids[n - 1]), 1, "a port with an event for each vCPU");
+        }
+    }
+    check(rc, -ENOSPC, "a port too many");
+    check(n, 4, "ports there can be");
+    check(lend_answer(domid, ids[0], 0, (uintptr_t)answers, 0, 0), -EINVAL, "no answers");
+    check(lend_answer(domid, ids[0], 17, (uintptr_t)answers, 0, 0), -EINVAL, "seventeen answers");
+    check(lend_answer(domid, ids[0], ~0U, (uintptr_t)answers, 0, 0), -EINVAL, "2^32 - 1 answers");
+    check(lend_answer(domid, ids[0], 1, 1UL << 46, 0, 0), -EFAULT, "answers at no address");
+    check(lend_answer(domid, ids[0], 1, (uintptr_t)answers, 1, 0), -EINVAL, "an answer that claims to have woken somebody");
+    check(lend_answer(domid, ids[0], 1, (uintptr_t)answers, 0, 1), -EINVAL, "an answer with padding");
+    for (n = 0; n < 17; n++)
+        answers[n] = (struct lend_answered){ .vcpu = n % 2 ? ~0U - n : n, .token = n % 3 ? ~0ULL : 0, .result = n & 1 };
+    check(lend_answer(domid, ids[0], 16, (uintptr_t)answers, 0, 0), 0, "answers to nobody");
+    answers[15].result = 2;
+    check(lend_answer(domid, ids[0], 16, (uintptr_t)answers, 0, 0), -EINVAL, "one of them with a result that there is not");
+
+    c.port = ids[1];
+    check(lend_create(domid, &c), 0, "a lease by a port");
+    q = (struct lend_query){ .id = c.id };
+    check(lend_op(domid, LEND_QUERY, &q, sizeof(q)), 0, "a query");
+    check(q.port, ids[1], "which tells the port");
+    check(lend_unlisten(domid, ids[1], 0), -EBUSY, "the end of a port that has a lease");
+    check(lend_unlisten(domid, 0, 0), -EBUSY, "the end of all ports");
+    check(lend_unlisten(domid, ids[0], 0), -ENOENT, "of which those without leases are gone");
+    check(lend_answer(domid, ids[0], 1, (uintptr_t)answers, 0, 0), -ENOENT, "an answer by one of these");
+    check(lend_unlisten(domid, ids[1], UNLISTEN_FORCE), 0, "the end of a port that has a lease, by force");
+    check(lend_unlisten(domid, ids[1], UNLISTEN_FORCE), -ENOENT, "and again");
+    q = (struct lend_query){ .id = c.id };
+    check(lend_op(domid, LEND_QUERY, &q, sizeof(q)), 0, "the lease is still there");
+    check(lend_destroy(domid, c.id), 0, "and ends");
+    c = (struct lend_create){ gfn, 16, 0, 0, LEND_WB, .port = ids[1] };
+    check(lend_create(domid, &c), -ENOENT, "a lease by a port that is gone");
+}
+
 /* FRAME is the lender's own and writable; GFN the first of 128 frames of the borrower that nothing is at, RAM one that is RAM. */
 static void abuse(unsigned domid, unsigned ioserv, uint64_t gfn, uint64_t ram, uint64_t frame)
 {
@@ -134,4 +240,6 @@ static void abuse(unsigned domid, unsigned ioserv, uint64_t gfn, uint64_t ram, u
     check(rc, -ENOSPC, "a lease too many");
     while (n--)
         lend_destroy(domid, ids[n]);
+
+    abuse_ports(domid, gfn, frame);
 }

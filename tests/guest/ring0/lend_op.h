@@ -22,6 +22,7 @@ enum { LEND_UC = 0, LEND_WC = 1, LEND_WB = 6 };
 
 #define LEND_READONLY 1
 #define REVOKE_WRITE  1
+#define UNLISTEN_FORCE 1
 #define FRAME_WRITE   (1ULL << 63)
 #define FRAME_SKIP    (~0ULL)
 
@@ -53,6 +54,7 @@ struct lend_query {
     uint16_t lender, ioserv, flags, pad;
     uint32_t memtype;
     uint64_t first_gfn, nr, installed, generation, faults, installs, revokes, flushes, reclaims, downgrades;
+    uint32_t port, pad2;
 };
 
 struct lend_listen {
@@ -68,7 +70,7 @@ struct lend_slot {
 };
 
 struct lend_unlisten {
-    uint32_t id, pad;
+    uint32_t id, flags;
 };
 
 struct lend_answered {

@@ -2,10 +2,12 @@
 /*
  * A guest as lender, with or without the right to be one.
  *
- *   lend DOMID GFN OTHER...   the device model of DOMID (by XEN_DOMCTL_set_target); OTHER is a domain it has no right to,
- *                             and that has granted it reference 20, as has the borrower
+ *   lend DOMID GFN OTHER LENT PORT   the device model of DOMID (by XEN_DOMCTL_set_target); OTHER is a domain it has no right
+ *                             to, and that has granted it reference 20, as has the borrower; LENT is what it has borrowed
+ *                             itself, PORT another lender's; the page at ROM_GFN was made read-only
  *   bystand DOMID GFN         no right to anything
  *   super DOMID GFN           lends 2 MiB in one piece, all zeros, and leaves it at that
+ *   large STEP DOMID GFN N    2 MiB in one piece, from page N of it on; STEP is make, down (1 page), up (1 page), over (all), take (1)
  *   ends DOMID GFN OTHER      its own lease to DOMID, and what is OTHER's, to whom it does not lend
  *   pace DOMID GFN N CYCLES   N leases, and revokes for that many cycles; prints how many, and the cycles of the third longest
  *   batch DOMID GFN FRAME     512 of its frames from FRAME on, whatever they are; then a call that is 5 pages into one of 16
@@ -85,6 +87,10 @@ int bystand(int argc, char **argv)
     check(lend_revoke(domid, 1, 0, 1, NULL), -EPERM, "revokes from another guest");
     check(lend_destroy(domid, 1), -EPERM, "ends another guest's lease");
     check(lend_op(domid, LEND_QUERY, &q, sizeof(q)), -EPERM, "asks for another guest's leases");
+    check(ring(domid, frame), -EPERM, "listens to another guest");
+    check(lend_unlisten(domid, 1, UNLISTEN_FORCE), -EPERM, "ends another lender's port");
+    check(lend_unlisten(domid, 0, UNLISTEN_FORCE), -EPERM, "ends all of another lender's ports");
+    check(lend_answer(domid, 1, 1, (uintptr_t)&frame, 0, 0), -EPERM, "answers another guest's fault");
     check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s)), -EPERM, "makes an ioreq server for another guest");
     check(dm_op(domid, XEN_DMOP_destroy_ioreq_server, &e, sizeof(e)), -EPERM, "destroys another guest's ioreq server");
     check(lend_create(0, &c), -EINVAL, "lends to dom0");
@@ -154,6 +160,8 @@ int lend(int argc, char **argv)
 {
     unsigned domid = argc > 1 ? number(argv[1]) : 0, other = argc > 3 ? number(argv[3]) : 0;
     uint64_t gfn = argc > 2 ? number(argv[2]) : 0, lent = argc > 4 ? number(argv[4]) : 0, generation = 0;
+    uint32_t theirs = argc > 5 ? number(argv[5]) : 1;
+    struct lend_answered answered = { .token = 1 };
     struct xen_dm_op_create_ioreq_server s = {};
     struct xen_dm_op_destroy_ioreq_server e = { .id = 0 };
     struct xen_hvm_param p = { .domid = domid, .index = HVM_PARAM_STORE_PFN };
@@ -170,6 +178,11 @@ int lend(int argc, char **argv)
     check(one(domid, &c, 0, SPARE_GFN), -EPERM, "a page for another lender's lease");
     check(lend_revoke(domid, 1, 0, 1, NULL), -EPERM, "another lender's page revoked");
     check(lend_destroy(domid, 1), -EPERM, "another lender's lease ended");
+    check(lend_unlisten(domid, theirs, UNLISTEN_FORCE), -ENOENT, "another lender's port ended");
+    check(lend_unlisten(domid, 0, UNLISTEN_FORCE), -ENOENT, "all ports ended");
+    check(lend_answer(domid, theirs, 1, (uintptr_t)&answered, 0, 0), -ENOENT, "an answer by another lender's port");
+    c = (struct lend_create){ gfn, 1, 0, 0, LEND_WB, .port = theirs };
+    check(lend_create(domid, &c), -ENOENT, "a lease by another lender's port");
     d = (struct lend_create){ gfn, 1, 0, 0, LEND_WB };
     check(lend_create(domid, &d), -ENOENT, "a lease by way of another lender's ioreq server");
     check(dm_op(domid, XEN_DMOP_destroy_ioreq_server, &e, sizeof(e)), -EPERM, "another lender's ioreq server destroyed");
@@ -188,15 +201,22 @@ int lend(int argc, char **argv)
     check(one(domid, &c, 0, 0xf0000), -EPERM, "MMIO nobody gave it");
     check(one(domid, &c, 0, SHARED_GFN), -EPERM, "its shared info page, which is Xen's");
     check(one(domid, &c, 0, GRANT_GFN), -EPERM, "its grant table, which is Xen's");
+    check(ring(domid, SHARED_GFN), -EPERM, "its shared info page for the page of a port");
+    check(ring(domid, GRANT_GFN), -EPERM, "its grant table for that");
+    check(ring(domid, 0xfd800), -EPERM, "a frame that nothing is at");
+    check(ring(domid, ROM_GFN), -EPERM, "memory that it may only read");
+    check(ring(domid, SPARE_GFN), 0, "its own memory");
     check(map_grant(other, 20, FREE_GFN, &handle), 0, "a page that another guest granted");
     check(one(domid, &c, 0, FREE_GFN), -EPERM, "read-only");
     check(one(domid, &c, 0, FREE_GFN | FRAME_WRITE), -EPERM, "writable");
+    check(ring(domid, FREE_GFN), -EPERM, "for the page of a port");
     unmap_grant(FREE_GFN, handle);
     check(map_grant(domid, 20, FREE_GFN, &handle), 0, "a page that the borrower granted");
     check(one(domid, &c, 0, FREE_GFN | FRAME_WRITE), -EPERM, "lent back to it");
     unmap_grant(FREE_GFN, handle);
     check(*(volatile uint64_t *)AT(lent) != 0, 1, "memory it has borrowed itself");
     check(one(domid, &c, 0, lent), -EPERM, "lent on");
+    check(ring(domid, lent), -EPERM, "for the page of a port");
 
     /* A frame that goes away while it is lent: it is the borrower's to see until the revoke, and free then. */
     *(uint64_t *)AT(SPARE_GFN + 1) = 0xabcd;
@@ -212,6 +232,64 @@ int lend(int argc, char **argv)
 
     /* The guest's own pages by way of its parameters: a lender may ask for them. */
     check(hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (unsigned long)&p, 0, 0, 0), 0, "a parameter of the borrower's");
+    return result();
+}
+
+/* What Xen says of the lease. */
+static struct lend_query queried(unsigned domid, uint32_t id)
+{
+    struct lend_query q = { .id = id };
+
+    check(lend_op(domid, LEND_QUERY, &q, sizeof(q)), 0, "a query");
+    return q;
+}
+
+/* Steps are commands of their own, for the borrower to do something in between. */
+int large(int argc, char **argv)
+{
+    static struct lend_create c;
+    static struct lend_query before;
+    static uint64_t frames[512], old;
+    unsigned domid = argc > 2 ? number(argv[2]) : 0;
+    uint64_t page = argc > 4 ? number(argv[4]) : 0, generation = c.generation;
+    struct xen_dm_op_create_ioreq_server s = {};
+    struct lend_query q;
+
+    if (argc < 5)
+        return 2;
+    if (!strcmp(argv[1], "make")) {
+        for (unsigned i = 0; i < 512; i++) {
+            frames[i] = (SPARE_GFN + i) | FRAME_WRITE;
+            *(uint64_t *)AT(SPARE_GFN + i) = 0x1000 + i;
+        }
+        check(dm_op(domid, XEN_DMOP_create_ioreq_server, &s, sizeof(s)), 0, "an ioreq server of its own");
+        c = (struct lend_create){ number(argv[3]), 512, s.id, 0, LEND_WB };
+        check(lend_create(domid, &c), 0, "a lease of 512 pages");
+        check(lend_install(domid, c.id, 0, c.generation, frames, 512), 0, "installed");
+    } else if (!strcmp(argv[1], "down")) {
+        old = c.generation;
+        check(lend_downgrade(domid, c.id, page, 1, &c.generation), 0, "a downgrade of one page");
+        check(c.generation, generation + 1, "the generation after it");
+        check(lend_install(domid, c.id, page, old, frames + page, 1), -EAGAIN, "what was looked up before it");
+        q = queried(domid, c.id);
+        check(q.downgrades - before.downgrades, 512, "pages that are read-only now");
+        check(q.revokes - before.revokes, 0, "pages taken out");
+        check(q.flushes - before.flushes, 1, "flushes");
+    } else if (!strcmp(argv[1], "up")) {
+        check(lend_install(domid, c.id, page, c.generation, frames + page, 1), 0, "one page writable again");
+        q = queried(domid, c.id);
+        check(q.flushes - before.flushes, 0, "flushes");
+    } else if (!strcmp(argv[1], "over")) {
+        check(lend_install(domid, c.id, 0, c.generation, frames, 512), 0, "all of them, writable");
+        q = queried(domid, c.id);
+        check(q.flushes - before.flushes, page, "flushes");
+    } else if (!strcmp(argv[1], "take")) {
+        check(lend_revoke(domid, c.id, page, 1, &c.generation), 0, "one page taken");
+    } else {
+        return 2;
+    }
+    before = queried(domid, c.id);
+    print("# installed %lu faults %lu\n", before.installed, before.faults);
     return result();
 }
 

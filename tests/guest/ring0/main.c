@@ -224,7 +224,7 @@ static const struct {
 } commands[] = {
     { "borrow", borrow }, { "state", state }, { "lend", lend }, { "bystand", bystand }, { "super", super },
     { "hammer", hammer }, { "touch", touch }, { "ends", ends }, { "pace", pace }, { "batch", batch },
-    { "crash", crash }, { "again", again },
+    { "crash", crash }, { "again", again }, { "others", others }, { "large", large },
 };
 
 static int command(char *line)

@@ -33,6 +33,7 @@
 #define SHARED_GFN 0xe00UL      /* RAM: this page is given up */
 #define GRANT_GFN  0xfd000UL    /* nothing there */
 #define FREE_GFN   0xfd100UL    /* likewise */
+#define ROM_GFN    0xdf0UL      /* RAM that may be made read-only */
 #define SPARE_GFN  0x800UL      /* RAM nobody uses, 0x800 to 0xdff */
 
 /* start.S */
@@ -88,5 +89,7 @@ int again(int argc, char **argv);
 int hammer(int argc, char **argv);
 int touch(int argc, char **argv);
 int crash(int argc, char **argv);
+int others(int argc, char **argv);
+int large(int argc, char **argv);
 
 #endif

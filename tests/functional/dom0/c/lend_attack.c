@@ -7,6 +7,7 @@
  *   lend_attack DOMID GFN orphan      leave a lease behind whose ioreq server is gone
  *   lend_attack DOMID GFN sweep       end all leases of dom0's
  *   lend_attack DOMID GFN target D    make domain D a device model of DOMID
+ *   lend_attack DOMID GFN rom         make the page at GFN one that the guest may not write to
  *   lend_attack DOMID GFN hole N      take N pages of the guest's RAM away, where a lease is to go
  */
 #define _GNU_SOURCE
@@ -63,7 +64,7 @@ static void others(const char *whose, bool (*are)(uint64_t pfn), unsigned step, 
     for (uint64_t mfn = 256; mfn < max_mfn && tried < most; mfn += step)
         if (are(m2p[mfn])) {
             tried++;
-            refused += lend_one(0, mfn) == -EPERM && lend_one(0, mfn | FRAME_WRITE) == -EPERM;
+            refused += lend_one(0, mfn) == -EPERM && lend_one(0, mfn | FRAME_WRITE) == -EPERM && ring(domid, mfn) == -EPERM;
         }
     ok(tried && refused == tried, "%u of %u frames of %s refused", refused, tried, whose);
 }
@@ -91,6 +92,8 @@ static void frames(uint64_t mine)
     check(lend_one(0, 0xfee00), -EPERM, "the local APIC");
     check(lend_one(0, 0xfec00), -EPERM, "the I/O APIC");
     check(lend_one(0, 0xfed00 | FRAME_WRITE), -EPERM, "MMIO that dom0 may only read");
+    check(ring(domid, 0xb8), -EPERM, "MMIO of dom0's for the page of a port");
+    check(ring(domid, mine), 0, "a frame of dom0's for that");
     lend_destroy(domid, lease.id);
 }
 
@@ -238,6 +241,10 @@ int main(int argc, char **argv)
                 return 1;
         }
         return 0;
+    }
+    if (argc > 3 && !strcmp(argv[3], "rom")) {
+        dmod = xendevicemodel_open(NULL, 0);
+        return xendevicemodel_set_mem_type(dmod, domid, HVMMEM_ram_ro, gfn, 1) ? 1 : 0;
     }
     if (argc > 3 && !strcmp(argv[3], "sweep")) {
         sweep();

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 
-from lendlab import Guest, LEND, Skip, case, knob, note, run, xen_log
+from lendlab import Guest, LEND, Skip, case, knob, note, progress, run, xen_log
 
 GFN = 0x100000                      # where leases go: above all RAM of a small guest
 
@@ -98,6 +98,41 @@ class Server:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+class Ports:
+    """lend_ports, which says "ready" when it has begun."""
+
+    def __init__(self, guest, *args, gfn=GFN):
+        self.process = subprocess.Popen([program("lend_ports"), str(guest.domid), hex(gfn), *map(str, args)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
+        self.text = ""
+        self.until("ready")
+
+    def until(self, what):
+        for line in self.process.stdout:
+            if line.strip() == what:
+                return
+            if line.startswith("# ") and " of " in line:
+                progress(line[2:].strip())
+            self.text += line
+        raise AssertionError(f"lend_ports ended with {self.process.wait()}: {self.text}")
+
+    def go_on(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self):
+        for line in self.process.stdout:
+            self.text += line
+        return judge(self.process.wait(30), self.text)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
 
 
 class Bench:
