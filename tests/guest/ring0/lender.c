@@ -20,6 +20,7 @@
 #define ESRCH 3
 #define EAGAIN 11
 #define EACCES 13
+#define EBUSY 16
 #define EFAULT 14
 #define EEXIST 17
 #define EINVAL 22
