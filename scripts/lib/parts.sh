@@ -60,9 +60,9 @@ part_key() {
         flask)   key_of "$(root_id)" "$(source_id xen)" $common $lib/overlay.sh $lib/hypervisor.sh \
                      configs/xen.config xen-patches xen ;;
         qemu)    key_of "$(root_id)" "$(source_id qemu)" $common $lib/overlay.sh configs/qemu.options \
-                     hw include accel qapi linux/include qemu-patches ;;
+                     hw include accel qapi linux/include/uapi qemu-patches ;;
         qemugpu) key_of "$(root_id)" "$(source_id qemu)" $common scripts/build-qemu.sh $lib/overlay.sh configs/qemu.options \
-                     configs/qemugpu.options hw include accel qapi linux/include qemu-patches ;;
+                     configs/qemugpu.options hw include accel qapi linux/include/uapi qemu-patches ;;
         gpuroot) key_of "$(root_id)" $common $lib/debian-tree.sh images/gpuroot ;;
         gpupayload) key_of "$(part_key qemugpu)" "$(part_key guest)" $common $lib/initrd.sh tests/gpu ;;
         module)  key_of "$(root_id)" $common linux ;;
