@@ -489,8 +489,8 @@ def gone(bench):
     bench.fails("read", 5)
 
 
-def leased_by_child(bench, kind="memfd"):
-    bench.server.do(f"lease {kind} {PAGES} child")
+def leased_by_child(bench, kind="memfd", more=""):
+    bench.server.do(f"lease {kind} {PAGES} child {more}")
     bench.write(0, PAGES, 0x2000)
     assert bench.read(0, PAGES) == [0x2000 + i for i in range(PAGES)]
     return int(run("pgrep", "-P", str(bench.server.process.pid)).split()[0])
@@ -506,6 +506,16 @@ def sigkill(bench):
     leased_by_child(bench)
     bench.server.do("end kill")
     gone(bench)
+
+
+def listener_gone(bench):
+    """The kernel answers, on threads of the process that is no more, and another one has the file."""
+    for how in "exit", "kill":
+        leased_by_child(bench, more="listen")
+        assert bench.server.stats()["answered"] > 0, "it was not the kernel that answered"
+        bench.server.do(f"end {how}")
+        gone(bench)
+        bench.server.do("unlease")
 
 
 def revoke_events():
@@ -561,8 +571,8 @@ def module_unload(bench):
 
 
 PROCESSES = {
-    "fork": fork, "copy_on_write": copy_on_write, "exit": exit_of_lender, "sigkill": sigkill, "oom_killer": oom_killer,
-    "oom_reaper": oom_reaper, "module_unload": module_unload,
+    "fork": fork, "copy_on_write": copy_on_write, "exit": exit_of_lender, "sigkill": sigkill, "listener_gone": listener_gone,
+    "oom_killer": oom_killer, "oom_reaper": oom_reaper, "module_unload": module_unload,
 }
 
 

@@ -19,6 +19,10 @@
  *     T3  install along with the token, if the lease is the same and the page has
  *         not gone: T2
  *     T4  or answer with the token
+ *   with ORPHAN, the process of that thread ends (K)
+ *     K1  the thread gives back what it has claimed, and is no more
+ *     K2  lend_orphan_work(), after that and perhaps before: events are for a
+ *         work from now on, which looks once
  *   others
  *     interrupts; the page: lost, found, revoked; the lease: ends, a new one in
  *     its place; the port: ends
@@ -34,7 +38,7 @@
  *
  * Bounds: one vCPU, two pages, one of which is never lost again; lease and port end
  * once; tokens up to MAX_TOKEN, after which the guest touches nothing absent; one
- * thread, with SPARE a second one.
+ * thread, with SPARE a second one, with ORPHAN the work besides.
  */
 
 #ifndef MAX_TOKEN
@@ -58,9 +62,13 @@ byte stoken, spage;
 bit  slease;
 byte seen;
 bit  woken[2];
+bit  killed, dead, orphan;
 
 #ifdef SPARE
 #define WAKE		atomic { woken[0] = 1; woken[1] = 1 }
+#elif defined(ORPHAN)
+/* lend_event() */
+#define WAKE		atomic { woken[orphan] = 1 }
 #else
 #define WAKE		woken[0] = 1
 #endif
@@ -165,13 +173,23 @@ end_off:
 }
 
 #define GOES_ON		(!frozen[n])
+#ifdef ORPHAN
+#define KILLED		(n == 0 && killed)
+#else
+#define KILLED		false
+#endif
 
 proctype thread(byte n)
 {
 	byte token, old, q;
 	bit ql, d;
 
-end_t0:	atomic { GOES_ON && woken[n] -> woken[n] = 0 };		/* T1 */
+end_t0:	if
+	:: atomic { GOES_ON && !KILLED && woken[n] -> woken[n] = 0 } /* T1 */
+#ifdef ORPHAN
+	:: atomic { GOES_ON && KILLED -> goto end_dead }	/* K1 */
+#endif
+	fi;
 end_look:	atomic { GOES_ON -> old = seen; token = stoken };
 	if
 	:: atomic { token == 0 || token == old -> goto idle }
@@ -189,7 +207,19 @@ end_look:	atomic { GOES_ON -> old = seen; token = stoken };
 		assert(token > claimed);
 		claimed = token; seen = token
 	};
-end_t2:	atomic { GOES_ON -> d = !has[q] };			/* T2 */
+end_t2:	if
+	:: atomic { GOES_ON && !KILLED -> d = !has[q] }		/* T2 */
+#ifdef ORPHAN
+	:: atomic { GOES_ON && KILLED ->			/* K1 */
+#ifndef MUTANT_CLAIM_KEPT
+		if
+		:: seen == token -> seen = token - 1; claimed = seen
+		:: else
+		fi;
+#endif
+		goto end_dead }
+#endif
+	fi;
 end_t3:	atomic { GOES_ON && !wlocked ->
 		if
 		:: ql == lease && !d && !has[q] -> goto end_t2
@@ -208,8 +238,41 @@ end_t3:	atomic { GOES_ON && !wlocked ->
 		:: else
 		fi;
 		goto end_look };
-idle:	atomic { token = 0; old = 0; q = 0; ql = 0; d = 0; goto end_t0 }
+idle:	atomic { token = 0; old = 0; q = 0; ql = 0; d = 0; goto end_t0 };
+#ifdef ORPHAN
+end_dead:
+	dead = 1
+#endif
 }
+
+#ifdef ORPHAN
+inline orphan_work()
+{
+#ifdef MUTANT_ORPHAN_LATE
+	woken[1] = 1;
+	orphan = 1
+#else
+	orphan = 1;						/* K2 */
+#ifndef MUTANT_ORPHAN_SILENT
+	woken[1] = 1
+#endif
+#endif
+}
+
+/* Others may be quicker to end than the thread. */
+proctype end_of_process()
+{
+end_k:	atomic { !quiet -> killed = 1 };
+#ifndef MUTANT_ORPHAN_ONCE
+	if
+	:: orphan_work()
+	:: true
+	fi;
+	dead;
+#endif
+	orphan_work()
+}
+#endif
 
 proctype interrupts()
 {
@@ -264,8 +327,11 @@ init {
 	atomic {
 		run vcpu();
 		run thread(0);
-#ifdef SPARE
+#if defined(SPARE) || defined(ORPHAN)
 		run thread(1);
+#endif
+#ifdef ORPHAN
+		run end_of_process();
 #endif
 		run interrupts();
 		run mm();
@@ -278,7 +344,9 @@ init {
 	};
 	atomic {
 		quiet = 1;
+#ifndef ORPHAN
 		if :: frozen[0] = 1 :: true fi;
+#endif
 #ifdef SPARE
 		if :: frozen[1] = 1 :: true fi
 #endif

@@ -120,6 +120,9 @@ struct lend_file {
  * @file:	holds a reference
  * @id:		Xen's
  * @stopping:	the file is closed: no fault is to be looked at any more
+ * @orphan:	the process that asked for it has ended: works take the place of
+ *		its threads
+ * @orphan_work:	says so
  * @page:	what Xen writes to
  * @slots:	in there, by vCPU
  * @work:	ends the threads
@@ -130,6 +133,8 @@ struct lend_port {
 	struct lend_file *file;
 	u32 id;
 	bool stopping;
+	bool orphan;
+	struct delayed_work orphan_work;
 	struct page *page;
 	const struct xen_hvm_lend_slot *slots;
 	struct work_struct work;

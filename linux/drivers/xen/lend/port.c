@@ -19,6 +19,11 @@
  * They are threads of the process that has asked for them (vhost_task_create()),
  * so that memory and time count as its own, and its end is theirs.
  *
+ * When that process ends, so does the file, as a rule.  But another one may have
+ * the file, too, and the guest shall not wait for threads that are gone.  A while
+ * after their end the interrupts queue works, which do what the threads did: for
+ * memory that is still there they bring it in, else the answer is "failed".
+ *
  * What Xen says in a slot is looked at as if a program had said it.
  */
 #include <linux/interrupt.h>
@@ -49,6 +54,9 @@
 /* How long a lease may be one that is just being made, in pauses. */
 #define LEND_UNKNOWN	100
 
+/* From the end of the threads until works take their place. */
+#define LEND_GRACE	(5 * HZ)
+
 struct lend_thread {
 	struct lend_port *port;
 	struct vhost_task *task;
@@ -56,6 +64,8 @@ struct lend_thread {
 	struct lend_vcpu *vcpu;
 	/* Whether to wake others instead; see lend_event(). */
 	bool busy;
+	/* Its process has ended, and @task may have. */
+	bool dead;
 };
 
 /**
@@ -63,17 +73,21 @@ struct lend_thread {
  * @thread:	its own
  * @spare:	one that is not any vCPU's, with the same number; or without a task
  * @number:	the vCPU's
- * @irq:	0: there is no such vCPU
+ * @lock:	taken last, for a moment; @irq does not go from under whoever has it
+ * @irq:	0: there is no such vCPU, or not any more
  * @eoi:	the interrupt is due to be ended
  * @seen:	the latest token that a thread has taken
+ * @work:	in place of threads that are dead
  */
 struct lend_vcpu {
 	struct lend_thread thread;
 	struct lend_thread spare;
 	unsigned int number;
+	spinlock_t lock;
 	int irq;
 	int eoi;
 	u64 seen;
+	struct work_struct work;
 };
 
 /* What a slot says. */
@@ -84,6 +98,15 @@ struct lend_ask {
 	bool write;
 };
 
+static void lend_eoi(struct lend_vcpu *v)
+{
+	spin_lock(&v->lock);
+	/* Not of one that has this number by now, see lend_port_shut(). */
+	if (v->irq && xchg(&v->eoi, 0))
+		xen_irq_lateeoi(v->irq, 0);
+	spin_unlock(&v->lock);
+}
+
 /* There is something in the slot that nobody has taken: take it. */
 static bool lend_claim(struct lend_port *port, struct lend_vcpu *v,
 		       struct lend_ask *ask)
@@ -92,8 +115,8 @@ static bool lend_claim(struct lend_port *port, struct lend_vcpu *v,
 	u64 seen = READ_ONCE(v->seen);
 
 	/* Before the look: what comes after it is an interrupt again. */
-	if (READ_ONCE(v->eoi) && xchg(&v->eoi, 0))
-		xen_irq_lateeoi(v->irq, 0);
+	if (READ_ONCE(v->eoi))
+		lend_eoi(v);
 
 	ask->wake.vcpu = v->number;
 	/* Pairs with Xen's write barriers, as the next one does. */
@@ -283,9 +306,46 @@ static bool lend_thread(void *data)
 	return found;
 }
 
-/* The process ends.  So will the file, or else nobody answers. */
+/* What a thread did for its vCPU. */
+static void lend_vcpu_work(struct work_struct *work)
+{
+	struct lend_vcpu *v = container_of(work, struct lend_vcpu, work);
+	struct lend_port *port = v->thread.port;
+
+	while (!READ_ONCE(port->stopping) && lend_look(port, v))
+		cond_resched();
+}
+
+/* The threads are gone, and yet the file is still there. */
+static void lend_orphan_work(struct work_struct *work)
+{
+	struct lend_port *port = container_of(to_delayed_work(work),
+					      struct lend_port, orphan_work);
+	unsigned int i;
+
+	WRITE_ONCE(port->orphan, true);
+	/* An interrupt that does not see this has filled its slot.  Pairs with lend_event(). */
+	smp_mb();
+	for (i = 0; i < port->vcpus; i++)
+		queue_work(lend_wq, &port->vcpu[i].work);
+}
+
+/* The process ends, and as a rule the file with it; all its threads come here. */
 static void lend_thread_killed(void *data)
 {
+	struct lend_thread *t = data;
+
+	WRITE_ONCE(t->dead, true);
+	queue_delayed_work(lend_wq, &t->port->orphan_work, LEND_GRACE);
+}
+
+/* A task that is dead stays for an RCU grace period. */
+static void lend_wake_thread(struct lend_thread *t)
+{
+	rcu_read_lock();
+	if (!READ_ONCE(t->dead))
+		vhost_task_wake(t->task);
+	rcu_read_unlock();
 }
 
 static irqreturn_t lend_event(int irq, void *data)
@@ -295,14 +355,18 @@ static irqreturn_t lend_event(int irq, void *data)
 	unsigned int i;
 
 	WRITE_ONCE(v->eoi, 1);
-	/* Pairs with lend_thread(). */
+	/* Pairs with lend_thread() and lend_orphan_work(). */
 	smp_mb();
+	if (READ_ONCE(port->orphan)) {
+		queue_work(lend_wq, &v->work);
+		return IRQ_HANDLED;
+	}
 	/* Always: it may be about to go to sleep. */
-	vhost_task_wake(v->thread.task);
+	lend_wake_thread(&v->thread);
 	if (!READ_ONCE(v->thread.busy))
 		return IRQ_HANDLED;
 	for (i = 0; i < port->vcpus && port->vcpu[i].spare.task; i++)
-		vhost_task_wake(port->vcpu[i].spare.task);
+		lend_wake_thread(&port->vcpu[i].spare);
 	return IRQ_HANDLED;
 }
 
@@ -313,24 +377,29 @@ static int lend_bind_event(struct lend_vcpu *v, domid_t domid, u32 evtchn)
 		.remote_port = evtchn,
 	};
 	struct evtchn_close close;
-	int rc;
+	int rc, irq;
 
 	rc = HYPERVISOR_event_channel_op(EVTCHNOP_bind_interdomain, &bind);
 	if (rc)
 		return rc;
-	rc = bind_evtchn_to_irqhandler_lateeoi(bind.local_port, lend_event, 0,
-					       "xen-lend", v);
-	if (rc < 0) {
+	/* In two steps, for what fails first leaves the port open, and the other not. */
+	irq = bind_evtchn_to_irq_lateeoi(bind.local_port);
+	if (irq < 0) {
 		close.port = bind.local_port;
 		HYPERVISOR_event_channel_op(EVTCHNOP_close, &close);
+		return irq;
+	}
+	rc = request_irq(irq, lend_event, 0, "xen-lend", v);
+	if (rc) {
+		evtchn_put(bind.local_port);
 		return rc;
 	}
-	WRITE_ONCE(v->irq, rc);
+	WRITE_ONCE(v->irq, irq);
 	/*
 	 * Xen sends an event along with the bind.  A thread that was woken by
 	 * that before there was a number could not end the interrupt.
 	 */
-	vhost_task_wake(v->thread.task);
+	lend_wake_thread(&v->thread);
 	return 0;
 }
 
@@ -363,6 +432,10 @@ static void lend_port_free(struct lend_port *port)
 		if (port->vcpu[i].spare.task)
 			vhost_task_stop(port->vcpu[i].spare.task);
 	}
+	/* Nor do they, and nothing queues a work any more. */
+	cancel_delayed_work_sync(&port->orphan_work);
+	for (i = 0; i < port->vcpus; i++)
+		cancel_work_sync(&port->vcpu[i].work);
 	if (port->page)
 		__free_page(port->page);
 	kfree(port->vcpu);
@@ -380,11 +453,23 @@ static void lend_port_work(struct work_struct *work)
 	module_put(THIS_MODULE);
 }
 
+/* Nobody ends an interrupt after this.  Returns its number, or 0. */
+static int lend_take_irq(struct lend_vcpu *v)
+{
+	int irq;
+
+	spin_lock(&v->lock);
+	irq = v->irq;
+	WRITE_ONCE(v->irq, 0);
+	spin_unlock(&v->lock);
+	return irq;
+}
+
 /* Xen and the interrupts let go of the port. */
 static void lend_port_shut(struct lend_file *f, struct lend_port *port)
 {
 	unsigned int i;
-	int rc;
+	int rc, irq;
 
 	WRITE_ONCE(port->stopping, true);
 	if (port->id) {
@@ -395,9 +480,11 @@ static void lend_port_shut(struct lend_file *f, struct lend_port *port)
 			get_page(port->page);
 		}
 	}
-	for (i = 0; i < port->vcpus; i++)
-		if (port->vcpu[i].irq)
-			unbind_from_irqhandler(port->vcpu[i].irq, &port->vcpu[i]);
+	for (i = 0; i < port->vcpus; i++) {
+		irq = lend_take_irq(&port->vcpu[i]);
+		if (irq)
+			unbind_from_irqhandler(irq, &port->vcpu[i]);
+	}
 }
 
 static int lend_port_open(struct lend_file *f, struct lend_port *port,
@@ -410,7 +497,6 @@ static int lend_port_open(struct lend_file *f, struct lend_port *port,
 	for (i = 0; i < port->vcpus; i++) {
 		struct lend_vcpu *v = &port->vcpu[i];
 
-		v->number = i;
 		rc = lend_thread_new(port, &v->thread, v, "", i);
 		if (!rc && i < LEND_SPARES)
 			rc = lend_thread_new(port, &v->spare, NULL, "+", i);
@@ -440,6 +526,8 @@ static int lend_port_open(struct lend_file *f, struct lend_port *port,
 int lend_listen(struct lend_file *f, u32 vcpus)
 {
 	struct lend_port *port;
+	struct lend_vcpu *v;
+	unsigned int i;
 	u32 *evtchns;
 	int rc = -ENOMEM;
 
@@ -449,6 +537,7 @@ int lend_listen(struct lend_file *f, u32 vcpus)
 	port = kzalloc(sizeof(*port), GFP_KERNEL_ACCOUNT);
 	if (!port || !evtchns)
 		goto out;
+	INIT_DELAYED_WORK(&port->orphan_work, lend_orphan_work);
 	port->vcpu = kcalloc(vcpus, sizeof(*port->vcpu), GFP_KERNEL_ACCOUNT);
 	port->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!port->vcpu || !port->page)
@@ -456,6 +545,13 @@ int lend_listen(struct lend_file *f, u32 vcpus)
 	port->vcpus = vcpus;
 	port->slots = page_address(port->page);
 	port->file = f;
+	for (i = 0; i < vcpus; i++) {
+		v = &port->vcpu[i];
+		v->number = i;
+		v->thread.port = port;
+		spin_lock_init(&v->lock);
+		INIT_WORK(&v->work, lend_vcpu_work);
+	}
 
 	rc = lend_port_open(f, port, evtchns);
 	if (rc) {

@@ -278,8 +278,9 @@ struct xen_lend_stats {
  *
  * From then on leases can be made with XEN_LEND_KERNEL.  What a resolve would
  * do is done for each of their faults by a thread of the caller's process, one
- * per vCPU, whose memory and time count as the process's.  Once the process
- * ends, so do the answers; the descriptor should end with it.
+ * per vCPU, whose memory and time count as the process's.  The descriptor
+ * should end with the process.  If another one has it, the kernel answers on
+ * threads of its own, five seconds later.
  *
  * Where an access is not to be repeated (XEN_LEND_FAILED) the borrower is told.
  * For want of memory a vCPU waits until there is some.

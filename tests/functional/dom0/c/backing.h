@@ -25,6 +25,7 @@ struct bed {
     struct drm drm;
     int share, prot;            /* for mmap */
     bool by_fd;                 /* leased as a file: nothing of ours is mapped */
+    unsigned listen;            /* vCPUs whose faults are the kernel's, or 0 */
     pid_t child;                /* the process that leased, if not this one */
     uint32_t id;
     char *mem;

@@ -35,9 +35,9 @@ static int do_fork(void)
 }
 
 static const char help[] =
-    "lease KIND PAGES [ro] [zero] [noahead] [uc|wc] [fd] [child] [AROUND]\n"
+    "lease KIND PAGES [ro] [zero] [noahead] [uc|wc] [fd] [child] [listen] [AROUND]\n"
     "    KIND: anon shared memfd hugetlb thp sealed udmabuf heap uffd file=PATH pfile=PATH rofile=PATH dev=PATH drm=PATH\n"
-    "    fd: lease the file, and have it mapped nowhere; child: another process maps it and leases\n"
+    "    fd: lease the file, and have it mapped nowhere; child: another process maps it and leases; listen: the kernel answers\n"
     "unlease | stats | info | resolve PAGE [w] | prefault PAGE N [w] | quit\n"
     "fill PAGE N VALUE     first word of each page becomes VALUE + page\n"
     "same PAGE N VALUE     first word of each page becomes VALUE\n"
@@ -145,6 +145,8 @@ static void serve_options(struct server *s, struct xen_lend_lease *l, char **arg
             s->b.by_fd = true;
         else if (!strcmp(arg[i], "child"))
             *child = true;
+        else if (!strcmp(arg[i], "listen"))
+            s->b.listen = s->vcpus;
         else if (!strcmp(arg[i], "uc"))
             l->memtype = XEN_LEND_MEMTYPE_UC;
         else if (!strcmp(arg[i], "wc"))
@@ -152,6 +154,16 @@ static void serve_options(struct server *s, struct xen_lend_lease *l, char **arg
         else
             l->around = strtoul(arg[i], NULL, 0);
     }
+}
+
+/* From now on the kernel has the faults, on threads of this process. */
+static int bed_listen(struct bed *b, struct xen_lend_lease *l)
+{
+    struct xen_lend_listen arg = { .size = sizeof(arg), .vcpus = b->listen };
+
+    l->flags |= XEN_LEND_KERNEL;
+    l->ioserv = 0;
+    return call(b->fd, XEN_LEND_IOC_LISTEN, &arg);
 }
 
 /* Map or not, and lease; 0 or an errno. */
@@ -169,7 +181,8 @@ static int bed_lease(struct bed *b, const char *kind, struct xen_lend_lease *l)
             return err;
         l->addr = (uintptr_t)b->mem;
     }
-    err = DID(ioctl(b->fd, XEN_LEND_IOC_LEASE, l));
+    err = b->listen ? bed_listen(b, l) : 0;
+    err = err ?: DID(ioctl(b->fd, XEN_LEND_IOC_LEASE, l));
     b->id = l->id;
     if (b->by_fd)
         close(l->fd);
@@ -564,11 +577,11 @@ static bool serve_command(struct server *s, char *line)
         struct xen_lend_stats t = stats(s->b.fd, s->b.id);
 
         printf("served %lu failed %lu installed %llu faults %llu resolves %llu retries %llu installs %llu revokes %llu "
-               "revoked %llu flushes %llu failures %llu slowest_us %llu\n", s->faults, s->failed,
+               "revoked %llu flushes %llu failures %llu slowest_us %llu answered %llu\n", s->faults, s->failed,
                (unsigned long long)t.installed, (unsigned long long)t.faults, (unsigned long long)t.resolves,
                (unsigned long long)t.retries, (unsigned long long)t.installs, (unsigned long long)t.revokes,
                (unsigned long long)t.revoked, (unsigned long long)t.flushes, (unsigned long long)t.failures,
-               (unsigned long long)t.slowest_us);
+               (unsigned long long)t.slowest_us, (unsigned long long)t.answered);
     } else if (!strcmp(arg[0], "show") && s->b.drm.n) {
         while (!err && page >= s->b.drm.n)
             err = drm_more(&s->b.drm);
