@@ -831,6 +831,37 @@ static void test_on_without(void)
     g_free(err);
 }
 
+/* What QEMU says when the kernel does not answer faults. */
+static void check_listen(const char *accel, uint64_t features, bool warns)
+{
+    g_autofree char *log = NULL, *args = NULL, *text = NULL;
+    QDict *rsp;
+
+    close(g_file_open_tmp("xen-lend-XXXXXX", &log, NULL));
+    args = g_strdup_printf("2>%s", log);
+    standin_create();
+    standin->features |= features;
+    standin_accel = accel;
+    start_plain(args);
+    g_assert_cmpint(standin_leases(), ==, 1);
+    rsp = query();
+    g_assert(!qdict_get_bool(rsp, "kernel-faults"));
+    qobject_unref(rsp);
+    stop_plain();
+    g_assert(g_file_get_contents(log, &text, NULL, NULL));
+    g_assert(!!strstr(text, "lend-kernel-faults=on: ") == warns);
+    unlink(log);
+}
+
+/* Nobody has asked, somebody has, in vain. */
+static void test_listen(void)
+{
+    check_listen(NULL, XEN_LEND_FEAT_LISTEN, false);
+    check_listen("lend-kernel-faults=off", XEN_LEND_FEAT_LISTEN, false);
+    check_listen("lend-kernel-faults=on", XEN_LEND_FEAT_LISTEN, true);
+    check_listen("lend-kernel-faults=on", 0, true);
+}
+
 static void test_restricted(void)
 {
     standin_accel = "lend=on";
@@ -1921,6 +1952,7 @@ int main(int argc, char **argv)
     qtest_add_func("xen-lend/mode/off", test_off);
     qtest_add_func("xen-lend/mode/auto-without", test_auto_without);
     qtest_add_func("xen-lend/mode/on-without", test_on_without);
+    qtest_add_func("xen-lend/mode/listen", test_listen);
     qtest_add_func("xen-lend/mode/restricted", test_restricted);
     qtest_add_func("xen-lend/mode/machine-option", test_machine_option);
     qtest_add_func("xen-lend/mode/machine-option-wrong",

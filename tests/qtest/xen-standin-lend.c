@@ -330,6 +330,18 @@ static int do_stats(struct xen_lend_stats *arg)
     return 0;
 }
 
+/* As of a Xen that is too old: there is no kernel here to answer faults. */
+static int do_listen(struct xen_lend_listen *arg)
+{
+    if (!standin->bound) {
+        return mistake(ENOTCONN, "listen: not bound");
+    }
+    if (!arg->vcpus || arg->vcpus > STANDIN_VCPUS) {
+        return mistake(EINVAL, "listen: %u vCPUs", arg->vcpus);
+    }
+    return -EOPNOTSUPP;
+}
+
 /* Copy from or to memory that may not be there. */
 static int copy(void *ours, uintptr_t theirs, size_t len, bool back)
 {
@@ -384,6 +396,7 @@ static int lend_ioctl(unsigned long request, void *user)
         CALL(XEN_LEND_IOC_RESOLVE, xen_lend_resolve, 40, do_resolve),
         CALL(XEN_LEND_IOC_STATS, xen_lend_stats, 112, do_stats),
         CALL(XEN_LEND_IOC_INFO, xen_lend_info, 24, do_info),
+        CALL(XEN_LEND_IOC_LISTEN, xen_lend_listen, 8, do_listen),
     };
     union {
         struct xen_lend_lease lease;

@@ -58,6 +58,7 @@ bool xen_lend_get_ahead(void)
 void xen_lend_set_kernel_faults(bool kernel_faults)
 {
     xen_lend.kernel_faults = kernel_faults;
+    xen_lend.kernel_faults_asked = kernel_faults;
 }
 
 bool xen_lend_get_kernel_faults(void)
@@ -132,16 +133,26 @@ void xen_lend_listen_in_kernel(unsigned int max_cpus)
         .vcpus = max_cpus,
     };
 
-    if (xen_lend.fd < 0 || !xen_lend.kernel_faults ||
-        !(xen_lend.features & XEN_LEND_FEAT_LISTEN)) {
+    int err = 0;
+
+    if (xen_lend.fd < 0 || !xen_lend.kernel_faults) {
         return;
     }
-    if (ioctl(xen_lend.fd, XEN_LEND_IOC_LISTEN, &arg) < 0) {
-        /* An older Xen, say.  We can do it, too. */
-        trace_xen_lend_no_listen(errno);
+    if (!(xen_lend.features & XEN_LEND_FEAT_LISTEN)) {
+        err = EOPNOTSUPP;
+    } else if (ioctl(xen_lend.fd, XEN_LEND_IOC_LISTEN, &arg) < 0) {
+        err = errno;
+    }
+    xen_lend.listens = !err;
+    if (!err) {
         return;
     }
-    xen_lend.listens = true;
+    /* An older kernel or Xen, say.  We can do it, too. */
+    trace_xen_lend_no_listen(err);
+    if (xen_lend.kernel_faults_asked) {
+        warn_report("lend-kernel-faults=on: the kernel does not answer faults"
+                    " (%s), QEMU does", strerror(err));
+    }
 }
 
 int xen_lend_lease(XenLease *lease, void *host)

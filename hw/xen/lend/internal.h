@@ -69,6 +69,7 @@ typedef struct XenLend {
     XenLendFailure failure; /* of regions that do not say */
     bool ahead;             /* the kernel may allocate ahead of writes */
     bool kernel_faults;     /* the kernel may answer faults */
+    bool kernel_faults_asked; /* the user said so: tell if it does not */
     bool listens;           /* and does, for all leases */
     int fd;                 /* bound to the guest, or -1 */
     uint32_t abi;           /* of the kernel */

@@ -81,7 +81,8 @@ XenLendInfo *qmp_query_xen_lend(Error **errp)
     info->available = xen_lend.fd >= 0;
     if (!info->available) {
         info->reason = g_strdup(xen_lend.why_not ?:
-                                "this QEMU has no ioreq server for a Xen guest");
+                                "this QEMU has no ioreq server for a Xen"
+                                " guest");
     }
     info->abi = xen_lend.abi;
     info->kernel_faults = xen_lend.listens;

@@ -75,7 +75,7 @@ bool xen_lend_get_ahead(void);
 /**
  * xen_lend_set_kernel_faults: whether the kernel may answer faults by itself
  *
- * If it can.  QEMU does otherwise.
+ * If it can.  QEMU does otherwise, with a warning if this was called.
  *
  * Context: before xen_lend_start(), BQL held.
  */
