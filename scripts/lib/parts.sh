@@ -4,7 +4,7 @@
 
 # shellcheck shell=sh
 PARTS="root xen qemu module guest dom0 payload"
-LANE_PARTS="debugkernel guestroot package debiandom0 flask counter qemugpu gpuroot gpupayload"      # built only for a lane that names it, or when named
+LANE_PARTS="debugkernel guestroot package debiandom0 flask plainxen counter qemugpu gpuroot gpupayload"      # built only for a lane that names it, or when named
 
 part_text() {
     case $1 in
@@ -18,6 +18,7 @@ part_text() {
         package) echo "building the Debian packages" ;;
         debiandom0) echo "making a disk with a stock Debian dom0, for the lane package" ;;
         flask) echo "building Xen with Flask, for the lane flask" ;;
+        plainxen) echo "building a Xen that is no debug build, for the lane bench" ;;
         counter) echo "building the emulator's plugin that counts, for the lane bench" ;;
         qemugpu) echo "building QEMU with virglrenderer, for the GPU demo and tests" ;;
         gpupayload) echo "packing what the GPU demo and tests need besides" ;;
@@ -34,7 +35,7 @@ part_space() {
         package|debiandom0) echo 5000 ;;
         qemu|dom0|qemugpu|gpuroot) echo 3000 ;;
         guestroot) echo 2000 ;;
-        xen|flask) echo 1000 ;;
+        xen|flask|plainxen) echo 1000 ;;
         *) echo 200 ;;
     esac
 }
@@ -48,7 +49,7 @@ space_to_come() {
 }
 
 # part_source PART: what of configs/sources it is built of
-part_source() { case $1 in xen|qemu) echo "$1" ;; flask) echo xen ;; counter|qemugpu) echo qemu ;; package) echo xen qemu ;; esac; }
+part_source() { case $1 in xen|qemu) echo "$1" ;; flask|plainxen) echo xen ;; counter|qemugpu) echo qemu ;; package) echo xen qemu ;; esac; }
 
 # part_key PART: the words and paths that decide what comes out
 part_key() {
@@ -57,7 +58,7 @@ part_key() {
         root)    root_key ;;
         xen)     key_of "$(root_id)" "$(source_id xen)" $common $lib/overlay.sh $lib/hypervisor.sh \
                      $lib/xen-tool.sh configs/xen.config xen-patches xen ;;
-        flask)   key_of "$(root_id)" "$(source_id xen)" $common $lib/overlay.sh $lib/hypervisor.sh \
+        flask|plainxen) key_of "$(root_id)" "$(source_id xen)" $common $lib/overlay.sh $lib/hypervisor.sh \
                      configs/xen.config xen-patches xen ;;
         qemu)    key_of "$(root_id)" "$(source_id qemu)" $common $lib/overlay.sh configs/qemu.options \
                      hw include accel qapi linux/include/uapi qemu-patches ;;
