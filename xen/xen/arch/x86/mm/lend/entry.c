@@ -127,13 +127,12 @@ void lend_forget_table(struct lease *l, unsigned long gfn)
 static void add_zapped(struct p2m_domain *p2m, struct lease *l, mfn_t mfn,
                        unsigned int order, uint64_t flags)
 {
-    ASSERT(p2m->lend.nr_zapped < ZAPPED_MAX);
+    /* Not as soon as it's full: This may be the last, or a table go as well. */
+    if ( p2m->lend.nr_zapped == ZAPPED_MAX )
+        flush_zapped(p2m, l);
 
     p2m->lend.zapped[p2m->lend.nr_zapped++] =
         mfn_x(mfn) | ((uint64_t)order << ZAPPED_ORDER) | flags;
-
-    if ( p2m->lend.nr_zapped == ZAPPED_MAX )
-        flush_zapped(p2m, l);
 }
 
 /*
@@ -230,7 +229,7 @@ bool lend_zap_table(struct p2m_domain *p2m, struct lease *l,
 unsigned long lend_zap_chunk(struct p2m_domain *p2m, struct lease *l,
                              unsigned long first, unsigned long nr)
 {
-    uint64_t limit = l->revokes + 8 * ZAPPED_MAX;
+    uint64_t limit = l->revokes + ZAPPED_PAGES;
     unsigned long done = 0;
     unsigned int entries;
 
@@ -310,7 +309,7 @@ static unsigned long downgrade_entry(struct p2m_domain *p2m, struct lease *l,
 unsigned long lend_downgrade_chunk(struct p2m_domain *p2m, struct lease *l,
                                    unsigned long first, unsigned long nr)
 {
-    uint64_t limit = l->downgrades + 8 * ZAPPED_MAX;
+    uint64_t limit = l->downgrades + ZAPPED_PAGES;
     unsigned long done = 0;
     unsigned int entries;
 

@@ -28,10 +28,11 @@
  *
  * How long a revoke takes
  *
- * It's done in chunks of at most ZAPPED_MAX entries, with one flush each, and
- * the hypercall is preemptible in between.  Other than for that it waits for
- * the borrower's p2m lock, and for its paging lock when writing an entry (NPT)
- * or freeing a table.  What's done with these held is bounded, too:
+ * It's done in chunks of at most ZAPPED_MAX entries, or some ZAPPED_PAGES pages
+ * in superpages, with one flush each, and the hypercall is preemptible in
+ * between.  Other than for that it waits for the borrower's p2m lock, and for
+ * its paging lock when writing an entry (NPT) or freeing a table.  What's done
+ * with these held is bounded, too:
  *
  *   installs, ends of leases   a chunk likewise, or a multiple of one
  *   ends of ports and leases   what's done for each vCPU: it's woken
@@ -126,6 +127,8 @@ struct lease {
 
 /* Frames awaiting R3 and R4, in p2m->lend.zapped[]. */
 #define ZAPPED_MAX   (PAGE_SIZE / sizeof(uint64_t))
+/* Of superpages not so many, for the time that R4 takes: 64M. */
+#define ZAPPED_PAGES (1UL << 14)
 #define ZAPPED_WRITE (1ULL << 63)
 #define ZAPPED_KEEP  (1ULL << 62) /* Mapped still, but not writable anymore. */
 #define ZAPPED_ORDER 56
