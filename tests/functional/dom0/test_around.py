@@ -167,6 +167,21 @@ def two_streams(pair):
     assert faults <= 40 and installs <= 1.1 * 2 * SUPER, (faults, installs)
 
 
+def strides(pair):
+    """One page in so many, both ways: no other one is brought; nor is one allocated that is not written to."""
+    for step in 12, 16, -16, 100:
+        pair.server.do(f"lease memfd {8 * SUPER}")
+        pair.server.do(f"fill 0 {8 * SUPER} 0x1000")
+        needed = -(-8 * SUPER // abs(step))
+        faults, ratio = pair.counted(f"one page in {step}", needed, 8 * SUPER, str(step))
+        assert ratio <= 1.3 and faults <= needed // 3, (step, faults, ratio)
+        pair.server.do("unlease")
+    pair.server.do(f"lease memfd {8 * SUPER}")
+    faults, ratio = pair.counted("holes, one in 16", 256, 8 * SUPER, "16", value="7")
+    cached = int(pair.server.do(f"cached 0 {8 * SUPER}"))
+    assert faults <= 256 // 3 and cached <= 1.3 * 256, (faults, cached)
+
+
 def page_cache(pair):
     """What is in the page cache, but in no page table of dom0's, comes along without being asked for page by page."""
     path = backing("around.bin", 2 * SUPER * 4096)
@@ -244,7 +259,7 @@ def clean_neighbours(pair):
 RANDOM = [page * 7919 % (64 * SUPER) for page in range(1, 41)]
 
 LEARNS = {
-    "random": random, "two_streams": two_streams, "page_cache": page_cache, "no_io": no_io, "written_ahead": written_ahead,
+    "random": random, "two_streams": two_streams, "strides": strides, "page_cache": page_cache, "no_io": no_io, "written_ahead": written_ahead,
     "not_ahead": not_ahead, "no_room": no_room, "clean_neighbours": clean_neighbours,
 }
 

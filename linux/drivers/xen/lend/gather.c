@@ -258,11 +258,17 @@ static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 	return b->frame[i] == XEN_HVM_LEND_frame_skip ? -EFAULT : 0;
 }
 
+/* Is it one of those that a stream with a stride touches? */
+static bool lend_is_wanted(const struct lend_batch *b, unsigned int i)
+{
+	return b->step == 1 || abs_diff(i, b->target) % b->step == 0;
+}
+
 /* Is there anything to be done about entry @i? */
 static bool lend_is_open(struct lend_lease *l, const struct lend_batch *b,
 			 unsigned int i)
 {
-	return b->frame[i] == XEN_HVM_LEND_frame_skip &&
+	return b->frame[i] == XEN_HVM_LEND_frame_skip && lend_is_wanted(b, i) &&
 	       !(b->absent_only &&
 		 lend_is_installed(l, b->first + i, b->write));
 }
@@ -277,7 +283,7 @@ static bool lend_is_there(struct lend_lease *l, const struct lend_batch *b,
 
 /*
  * Take what is present of entries @i to @end; returns how many there were, those
- * included that are installed already.
+ * included that are installed already, or not wanted.
  * Without mmap_lock (@locked) there is no telling what are PFN maps, and none of
  * these is taken.
  */
@@ -479,12 +485,14 @@ static void lend_gather_around(struct lend_lease *l, struct lend_batch *b)
 	if (page && folio_order(page_folio(page)) >= LEND_CHUNK_SHIFT) {
 		lo = 0;
 		hi = b->nr;
+		b->step = 1;
 	} else if (page) {
 		b->absent_only = true;
 	} else if (l->around == LEND_CHUNK) {
 		/* Of device memory may come a large entry. */
 		lo = 0;
 		hi = b->nr;
+		b->step = 1;
 	}
 	/* Others are leaving. */
 	lo = max(lo, READ_ONCE(b->lo));
@@ -599,7 +607,8 @@ static bool lend_map_block(struct lend_lease *l, struct lend_batch *b,
 			break;
 		cached = LEND_NOTHING;
 		/* For a write it would be mapped no better than it is. */
-		if (lend_is_installed(l, b->first + i, false))
+		if (!lend_is_wanted(b, i) ||
+		    lend_is_installed(l, b->first + i, false))
 			found = true;
 		else
 			cached = lend_cached(vma->vm_file->f_mapping,

@@ -56,8 +56,10 @@ struct lend_wake {
  * @lo:		first page of the last window
  * @hi:		the page after it
  * @last:	page of the last fault
+ * @stride:	from the one before to it, in pages
+ * @step:	one page in so many is touched
  * @used:	when that was, by the clock of struct lend_streams
- * @window:	pages; 0: no stream
+ * @window:	pages that are brought; 0: no stream
  * @down:	to lower addresses
  * @write:	all of its faults were writes
  */
@@ -65,6 +67,8 @@ struct lend_stream {
 	unsigned long lo;
 	unsigned long hi;
 	unsigned long last;
+	long stride;
+	unsigned int step;
 	unsigned int used;
 	unsigned int window;
 	bool down;
@@ -76,12 +80,16 @@ struct lend_stream {
  * @lock:	taken last, for a moment
  * @clock:	counts faults
  * @misses:	faults in a row that were in no stream
+ * @last:	page of the last of these
+ * @stride:	from the one before to it
  * @way:	the streams
  */
 struct lend_streams {
 	spinlock_t lock;
 	unsigned int clock;
 	int misses;
+	unsigned long last;
+	long stride;
 	struct lend_stream way[LEND_STREAM_WAYS];
 };
 
@@ -308,6 +316,7 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @target:	the entry somebody waits for, or LEND_NO_TARGET
  * @from:	first entry of the window, with a target
  * @to:		the entry after the last one
+ * @step:	one entry in so many is wanted, the target among them
  * @ahead:	in a stream: what is in the page cache is worth mapping
  * @fill:	and holes are worth filling
  * @absent:	pages that could not be faulted in ahead
@@ -330,6 +339,7 @@ struct lend_batch {
 	unsigned int target;
 	unsigned int from;
 	unsigned int to;
+	unsigned int step;
 	bool ahead;
 	bool fill;
 	unsigned int absent;

@@ -295,6 +295,7 @@ static int lend_prefault(struct lend_lease *l, struct lend_batch *b,
 		b->first = page;
 		b->nr = stop - page;
 		b->target = LEND_NO_TARGET;
+		b->step = 1;
 		rc = lend_resolve_batch(l, b, write, out);
 		/* What was done counts; the caller goes on from there. */
 		if (rc)
