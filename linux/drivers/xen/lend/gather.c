@@ -47,17 +47,36 @@ u64 lend_frame(unsigned long pfn, bool write)
 	return frame | (write ? XEN_HVM_LEND_frame_write : 0);
 }
 
+static void lend_batch_clear(struct lend_batch *b, unsigned int i,
+			     unsigned int end)
+{
+	for (; i < end; i++) {
+		b->frame[i] = XEN_HVM_LEND_frame_skip;
+		b->page[i] = NULL;
+	}
+}
+
+/* The window, or all of it; most windows are one page. */
 void lend_batch_reset(struct lend_batch *b, bool write)
 {
-	unsigned int i;
+	bool all = b->target == LEND_NO_TARGET;
 
 	b->write = write;
 	b->pfnmap = false;
 	b->absent_only = false;
-	for (i = 0; i < b->nr; i++) {
-		b->frame[i] = XEN_HVM_LEND_frame_skip;
-		b->page[i] = NULL;
-	}
+	b->begin = all ? 0 : b->from;
+	b->end = all ? b->nr : b->to;
+	lend_batch_clear(b, b->begin, b->end);
+}
+
+/* All of it after all, since it may become one entry of Xen's. */
+static void lend_batch_widen(struct lend_batch *b)
+{
+	lend_batch_clear(b, 0, b->begin);
+	lend_batch_clear(b, b->end, b->nr);
+	b->begin = 0;
+	b->end = b->nr;
+	b->step = 1;
 }
 
 /* Entry @i's reference, if it has one. */
@@ -72,7 +91,7 @@ void lend_batch_put(struct lend_batch *b)
 {
 	unsigned int i;
 
-	for (i = 0; i < b->nr; i++)
+	for (i = b->begin; i < b->end; i++)
 		lend_put(b, i);
 }
 
@@ -472,7 +491,7 @@ taken:
  */
 static void lend_gather_around(struct lend_lease *l, struct lend_batch *b)
 {
-	unsigned int lo = b->from, hi = b->to, i, n;
+	unsigned int lo, hi, i, n;
 	struct page *page = b->page[b->target];
 	bool write = b->frame[b->target] & XEN_HVM_LEND_frame_write;
 	bool locked;
@@ -482,21 +501,16 @@ static void lend_gather_around(struct lend_lease *l, struct lend_batch *b)
 	    !lend_was_taken(l, b->first + b->target))
 		return;
 
-	if (page && folio_order(page_folio(page)) >= LEND_CHUNK_SHIFT) {
-		lo = 0;
-		hi = b->nr;
-		b->step = 1;
-	} else if (page) {
+	if (page && folio_order(page_folio(page)) >= LEND_CHUNK_SHIFT)
+		lend_batch_widen(b);
+	else if (page)
 		b->absent_only = true;
-	} else if (l->around == LEND_CHUNK) {
+	else if (l->around == LEND_CHUNK)
 		/* Of device memory may come a large entry. */
-		lo = 0;
-		hi = b->nr;
-		b->step = 1;
-	}
+		lend_batch_widen(b);
 	/* Others are leaving. */
-	lo = max(lo, READ_ONCE(b->lo));
-	hi = min(hi, READ_ONCE(b->hi));
+	lo = max(b->begin, READ_ONCE(b->lo));
+	hi = min(b->end, READ_ONCE(b->hi));
 	if (hi - lo == 1)
 		return;
 

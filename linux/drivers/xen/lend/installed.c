@@ -54,7 +54,8 @@ bool lend_is_super(const struct lend_lease *l, const struct lend_batch *b)
 {
 	unsigned int i;
 
-	if (b->nr != LEND_CHUNK || (l->gfn + b->first) % LEND_CHUNK ||
+	if (b->end - b->begin != LEND_CHUNK ||
+	    (l->gfn + b->first) % LEND_CHUNK ||
 	    b->frame[0] == XEN_HVM_LEND_frame_skip || b->frame[0] % LEND_CHUNK)
 		return false;
 	for (i = 1; i < LEND_CHUNK; i++)

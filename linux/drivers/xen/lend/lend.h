@@ -316,6 +316,8 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @target:	the entry somebody waits for, or LEND_NO_TARGET
  * @from:	first entry of the window, with a target
  * @to:		the entry after the last one
+ * @begin:	first entry that is in use; those outside are not initialized
+ * @end:	the entry after the last one
  * @step:	one entry in so many is wanted, the target among them
  * @ahead:	in a stream: what is in the page cache is worth mapping
  * @fill:	and holes are worth filling
@@ -339,6 +341,8 @@ struct lend_batch {
 	unsigned int target;
 	unsigned int from;
 	unsigned int to;
+	unsigned int begin;
+	unsigned int end;
 	unsigned int step;
 	bool ahead;
 	bool fill;

@@ -104,7 +104,7 @@ static void lend_leave_installed(struct lend_lease *l, struct lend_batch *b)
 
 	if (b->target == LEND_NO_TARGET || lend_is_super(l, b))
 		return;
-	for (i = b->lo; i < b->hi; i++)
+	for (i = max(b->lo, b->begin); i < min(b->hi, b->end); i++)
 		if (i != b->target && b->frame[i] != XEN_HVM_LEND_frame_skip &&
 		    lend_is_installed(l, b->first + i,
 				      b->frame[i] & XEN_HVM_LEND_frame_write))
@@ -114,16 +114,16 @@ static void lend_leave_installed(struct lend_lease *l, struct lend_batch *b)
 static int lend_install(struct lend_lease *l, struct lend_batch *b,
 			struct lend_outcome *out)
 {
-	unsigned int lo, hi, done;
+	unsigned int lo, hi, end = min(b->hi, b->end), done;
 	int rc;
 
 	lend_leave_installed(l, b);
-	for (lo = b->lo; lo < b->hi; lo++)
+	for (lo = max(b->lo, b->begin); lo < end; lo++)
 		if (b->frame[lo] != XEN_HVM_LEND_frame_skip)
 			break;
-	if (lo == b->hi)
+	if (lo >= end)
 		return 0;
-	for (hi = b->hi - 1; b->frame[hi] == XEN_HVM_LEND_frame_skip; hi--)
+	for (hi = end - 1; b->frame[hi] == XEN_HVM_LEND_frame_skip; hi--)
 		;
 
 	lend_batch_dirty(b, lo, hi);
