@@ -7,6 +7,8 @@
  *   vk draw triangle|scene W H F  an offscreen picture, copied into mapped memory, as a PPM in the file F; prints its hash
  *   vk blobs N BYTES [ROUNDS]     N pieces of memory mapped at once, each with contents of its own; in each round every third is
  *                                 freed and made anew, and all are checked
+ *   vk churn SECONDS SEED         blobs of 1 to 64 pages made, written, looked at and freed at random, 24 at once at most
+ *   vk cases [NAME]               one line for each of the cases in cases.c, or for that one
  *   vk timeline N                 N submits, each waits for the host's value of a timeline semaphore and signals the next
  */
 #include <errno.h>
@@ -15,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <vulkan/vulkan.h>
+#include "vk.h"
 
 #include "compute_comp.h"
 #include "scene_frag.h"
@@ -23,20 +25,14 @@
 #include "triangle_frag.h"
 #include "triangle_vert.h"
 
-#define MUST(call) do {                                                     \
-        VkResult must_ = (call);                                            \
-        if (must_ != VK_SUCCESS)                                            \
-            die(#call, must_);                                              \
-    } while (0)
-
 static VkInstance instance;
 static VkPhysicalDevice gpu;
-static VkDevice dev;
-static VkQueue queue;
-static VkCommandPool pool;
-static VkPhysicalDeviceMemoryProperties types;
+VkDevice dev;
+VkQueue queue;
+VkCommandPool pool;
+VkPhysicalDeviceMemoryProperties types;
 
-static void die(const char *what, int result)
+void die(const char *what, int result)
 {
     fprintf(stderr, "vk: %.60s: %d\n", what, result);
     printf("failed: %.60s: %d\n", what, result);
@@ -51,7 +47,7 @@ static double now(void)
     return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static uint64_t hash(const void *data, size_t size)
+uint64_t hash(const void *data, size_t size)
 {
     const uint8_t *byte = data;
     uint64_t sum = 0xcbf29ce484222325;
@@ -86,9 +82,7 @@ static void start(void)
     MUST(vkCreateCommandPool(dev, &commands, NULL, &pool));
 }
 
-static const VkMemoryPropertyFlags MAPPED = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-
-static uint32_t type_with(uint32_t allowed, VkMemoryPropertyFlags flags)
+uint32_t type_with(uint32_t allowed, VkMemoryPropertyFlags flags)
 {
     for (uint32_t i = 0; i < types.memoryTypeCount; i++)
         if (allowed & 1u << i && (types.memoryTypes[i].propertyFlags & flags) == flags)
@@ -97,7 +91,7 @@ static uint32_t type_with(uint32_t allowed, VkMemoryPropertyFlags flags)
     return 0;
 }
 
-static VkResult try_allocate(uint64_t size, uint32_t type, VkDeviceMemory *memory)
+VkResult try_allocate(uint64_t size, uint32_t type, VkDeviceMemory *memory)
 {
     VkMemoryAllocateInfo wanted = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = size,
                                     .memoryTypeIndex = type };
@@ -105,13 +99,7 @@ static VkResult try_allocate(uint64_t size, uint32_t type, VkDeviceMemory *memor
     return vkAllocateMemory(dev, &wanted, NULL, memory);
 }
 
-struct buffer {
-    VkBuffer it;
-    VkDeviceMemory memory;
-    void *at;
-};
-
-static struct buffer buffer(uint64_t size, VkBufferUsageFlags usage)
+struct buffer buffer(uint64_t size, VkBufferUsageFlags usage)
 {
     VkBufferCreateInfo wanted = { .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = size, .usage = usage };
     VkMemoryRequirements needs;
@@ -125,7 +113,7 @@ static struct buffer buffer(uint64_t size, VkBufferUsageFlags usage)
     return b;
 }
 
-static VkShaderModule shader(const uint32_t *code, size_t size)
+VkShaderModule shader(const uint32_t *code, size_t size)
 {
     VkShaderModuleCreateInfo wanted = { .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = size, .pCode = code };
     VkShaderModule module;
@@ -134,7 +122,7 @@ static VkShaderModule shader(const uint32_t *code, size_t size)
     return module;
 }
 
-static VkCommandBuffer begin(void)
+VkCommandBuffer begin(void)
 {
     VkCommandBufferAllocateInfo wanted = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = pool,
                                            .commandBufferCount = 1 };
@@ -146,8 +134,7 @@ static VkCommandBuffer begin(void)
     return commands;
 }
 
-/* Submit, and wait by a fence. */
-static void finish(VkCommandBuffer commands)
+void finish(VkCommandBuffer commands)
 {
     VkFenceCreateInfo wanted = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
     VkSubmitInfo submit = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands };
@@ -161,7 +148,7 @@ static void finish(VkCommandBuffer commands)
     vkFreeCommandBuffers(dev, pool, 1, &commands);
 }
 
-static void to_host(VkCommandBuffer commands, VkPipelineStageFlags from, VkAccessFlags written)
+void to_host(VkCommandBuffer commands, VkPipelineStageFlags from, VkAccessFlags written)
 {
     VkMemoryBarrier barrier = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = written,
                                 .dstAccessMask = VK_ACCESS_HOST_READ_BIT };
@@ -388,6 +375,55 @@ static int do_blobs(uint32_t count, uint64_t size, uint32_t rounds)
     return wrong != 0;
 }
 
+static int do_churn(uint32_t seconds, uint32_t seed)
+{
+    struct {
+        VkDeviceMemory memory;
+        uint64_t size;
+        uint32_t *at, tag;
+    } blob[24] = { 0 };
+    uint32_t type = type_with(~0u, MAPPED), made = 0, looks = 0, wrong = 0, none = 0;
+    double end = now() + seconds;
+
+    while (now() < end) {
+        seed = seed * 1664525u + 1013904223u;
+        uint32_t which = (seed >> 8) % 24, what = (seed >> 16) % 4;
+
+        if (!blob[which].memory) {
+            blob[which].size = (1 + (seed >> 20) % 64) * 4096;
+            VkResult result = try_allocate(blob[which].size, type, &blob[which].memory);
+            if (result == VK_SUCCESS)
+                result = vkMapMemory(dev, blob[which].memory, 0, VK_WHOLE_SIZE, 0, (void **)&blob[which].at);
+            if (result != VK_SUCCESS) {     /* the BAR is full, others have it */
+                vkFreeMemory(dev, blob[which].memory, NULL);
+                blob[which].memory = VK_NULL_HANDLE;
+                none++;
+                continue;
+            }
+            made++;
+            blob[which].tag = seed;
+            fill(blob[which].at, blob[which].size, blob[which].tag);
+            continue;
+        }
+        wrong += unlike(blob[which].at, blob[which].size, blob[which].tag);
+        looks++;
+        if (what == 0) {
+            vkFreeMemory(dev, blob[which].memory, NULL);
+            blob[which].memory = VK_NULL_HANDLE;
+        } else if (what == 1) {
+            blob[which].tag = ~seed;
+            fill(blob[which].at, blob[which].size, blob[which].tag);
+        }
+    }
+    for (uint32_t i = 0; i < 24; i++) {
+        if (blob[i].memory)
+            wrong += unlike(blob[i].at, blob[i].size, blob[i].tag);
+        vkFreeMemory(dev, blob[i].memory, NULL);
+    }
+    printf("churn %u made, %u looks, %u refused, %u wrong\n", made, looks, none, wrong);
+    return wrong != 0;
+}
+
 static int do_timeline(uint32_t count)
 {
     VkSemaphoreTypeCreateInfo kind = { .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
@@ -435,8 +471,12 @@ int main(int argc, char **argv)
         return do_draw(argv[2], atoi(argv[3]), atoi(argv[4]), argv[5]);
     if (!strcmp(what, "blobs") && argc >= 4)
         return do_blobs(atoi(argv[2]), strtoull(argv[3], NULL, 0), argc > 4 ? atoi(argv[4]) : 0);
+    if (!strcmp(what, "churn") && argc == 4)
+        return do_churn(atoi(argv[2]), atoi(argv[3]));
     if (!strcmp(what, "timeline") && argc == 3)
         return do_timeline(atoi(argv[2]));
-    fprintf(stderr, "vk: name, compute, draw, blobs or timeline\n");
+    if (!strcmp(what, "cases"))
+        return do_cases(argc > 2 ? argv[2] : NULL);
+    fprintf(stderr, "vk: name, compute, draw, blobs, churn, cases or timeline\n");
     return 64;
 }

@@ -2,6 +2,7 @@
 """Guests with a virtio-gpu of virglrenderer's, whose blobs are lent. QEMU and the renderer run in a Debian of their own (the part
 gpuroot), which dom0 mounts at /gpu, and which is the guest's root file system as well."""
 
+import contextlib
 import os
 import re
 import stat
@@ -11,6 +12,7 @@ import zlib
 from host import XEN, run, wait_for
 from guest import Guest, pmem
 from kvmguest import KvmGuest
+from report import note
 
 ROOT = "/gpu"
 PLACE = "/usr/lib/xen-lend-gpu"
@@ -48,18 +50,32 @@ def in_dom0(command, timeout=120):
     return run("chroot", ROOT, "/usr/bin/env", "-i", *IN_DOM0.split(), "sh", "-c", command, timeout=timeout)
 
 
+@contextlib.contextmanager
+def no_udmabuf():
+    """For blobs that are files in memory: pages of a dma-buf cannot be swapped out."""
+    there = os.path.exists("/dev/udmabuf")
+    if there:
+        os.rename("/dev/udmabuf", "/dev/udmabuf.off")
+    try:
+        yield
+    finally:
+        if there:
+            os.rename("/dev/udmabuf.off", "/dev/udmabuf")
+
+
 class GpuGuest:
     """A guest with that GPU, Debian at /r, and a piece of persistent memory by which pictures come out; for `with`."""
 
-    def __init__(self, name="gpu", hostmem=256, memory=768, picture=16, more=()):
+    def __init__(self, name="gpu", hostmem="256M", memory=768, picture=16, more=(), driver=True, kind="virtio-gpu-gl-pci"):
         mount()
+        self.driver = driver        # whether the guest's kernel has the GPU, or we do (tests/gpu/raw.c)
         root = run("findfs", "LABEL=gpuroot").strip()
         self.size = int(run("blockdev", "--getsize64", root))
         self.out = f"/lend/{name}.out"
         with open(self.out, "wb") as out:
             out.truncate(picture << 20)
-        self.picture, self.hostmem = picture << 20, hostmem << 20
-        args = [*device(f"{hostmem}M"), *pmem(root, self.size, "root", ",readonly=on,rom=on"),
+        self.picture, self.hostmem = picture << 20, int(hostmem[:-1]) << {"K": 10, "M": 20, "G": 30}[hostmem[-1]]
+        args = [*device(hostmem, kind, ",romfile=" if "vga" in kind else ""), *pmem(root, self.size, "root", ",readonly=on,rom=on"),
                 *pmem(self.out, self.picture, "out"), *more]
         self.guest = (Guest if XEN else KvmGuest)(name, args=args, initrd="initrd-pmem.gz", memory=memory)
         if XEN:
@@ -75,18 +91,32 @@ class GpuGuest:
 
     def __enter__(self):
         guest = self.guest.start(300)
+        if not self.driver:
+            return self
         wait_for("the disks", lambda: guest.must("ls /dev/pmem* | wc -l") == "2", 30)
         names = {int(guest.must(f"cat /sys/block/pmem{i}/size")) * 512: f"/dev/pmem{i}" for i in range(2)}
         self.device = names[self.picture]
         guest.must(f"mkdir /r; mount -t ext4 -o ro,dax {names[self.size]} /r; for d in proc sys dev; do mount -o bind /$d /r/$d; "
-                   "done; mount -o bind /tmp /r/tmp; mount -t tmpfs t /r/dev/shm; cp /gpu/vk /tmp/vk; ifconfig lo up", 60)
+                   "done; mount -o bind /tmp /r/tmp; mount -t tmpfs t /r/dev/shm; cp /gpu/vk /gpu/gl /tmp/; ifconfig lo up", 60)
         # without a console on the screen: each of its lines would be drawn by software
-        guest.must("for m in /gpu/modules/*; do case $m in *kms_helper*) insmod $m fbdev_emulation=0;; *) insmod $m;; esac; done", 60)
+        self.load("fbdev_emulation=0")
         return self
 
     def __exit__(self, *exc):
         self.guest.close()
         os.unlink(self.out)
+
+    def load(self, option=""):
+        """The GPU's driver, in the guest's kernel; `option` is for its helper. The driver gives up what the renderer can do after
+        5 s, and the renderer starts at its first command: in an emulated machine that is too slow, so once more then."""
+        for _ in range(4):
+            self.guest.must("dmesg -c >/dev/null; for m in /gpu/modules/*; do case $m in "
+                            f"*kms_helper*) insmod $m {option};; *) insmod $m;; esac; done 2>/dev/null; true", 120)
+            if "timed out waiting for cap set" not in self.guest.must("dmesg"):
+                return
+            note("the guest's driver has waited 5 s for the renderer to start: loaded again")
+            self.guest.must("rmmod virtio_gpu", 60)
+        raise AssertionError("the renderer takes 5 s for each of its answers")
 
     def run(self, command, timeout=120):
         """A command in the guest's Debian: exit code and output."""
@@ -103,6 +133,12 @@ class GpuGuest:
         self.guest.must(f"dd if={path} of={self.device} bs=64k conv=fsync 2>/dev/null", 60)
         with open(self.out, "rb") as data:
             return data.read(size)
+
+    def backing(self):
+        """How many mappings QEMU has of dma-bufs, and of memory files."""
+        with open(f"/proc/{self.guest.dm_pid()}/maps") as maps:
+            text = maps.read()
+        return text.count("/dmabuf"), text.count("/memfd:")
 
     def bar(self):
         """The GPU's lease."""
