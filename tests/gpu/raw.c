@@ -38,7 +38,8 @@ static volatile struct virtio_pci_common_cfg *common;
 static volatile uint16_t *bell;
 static int bar_no;
 static uint64_t bar_size;
-static volatile uint8_t *bar;
+#define FIRST (256 * MIB)           /* all of it if it is no larger; then its last MiB as well */
+static volatile uint8_t *bar, *last;
 static struct vring ring;
 static uint8_t *memory;             /* a page for the ring, one for the command, one for the answer */
 static uint64_t at[3];              /* where the guest has these */
@@ -143,7 +144,9 @@ static void find(void)
     }
     if (!common || bell_bar < 0 || !bar_size)
         wrong("not all capabilities");
-    bar = map_bar(bar_no, 0, bar_size < PAGE ? PAGE : bar_size);
+    bar = map_bar(bar_no, 0, bar_size < PAGE ? PAGE : bar_size < FIRST ? bar_size : FIRST);
+    if (bar_size > FIRST)
+        last = map_bar(bar_no, bar_size - MIB, MIB);
     bell = (void *)map_bar(bell_bar, bell_at, PAGE);
     if (multiplier && common->queue_notify_off)
         bell += common->queue_notify_off * multiplier / 2;
@@ -283,16 +286,21 @@ static uint32_t blob(uint64_t size, uint64_t offset)
     return id;
 }
 
+static volatile uint32_t *word_at(uint64_t offset)
+{
+    return (void *)(offset < FIRST ? bar + offset : last + (offset - (bar_size - MIB)));
+}
+
 static void put(uint64_t offset, uint64_t size, uint32_t tag)
 {
     for (uint64_t i = 0; i < size; i += PAGE)
-        *(volatile uint32_t *)(bar + offset + i) = tag + i / PAGE;
+        *word_at(offset + i) = tag + i / PAGE;
 }
 
 static bool has(uint64_t offset, uint64_t size, uint32_t tag)
 {
     for (uint64_t i = 0; i < size; i += PAGE)
-        if (*(volatile uint32_t *)(bar + offset + i) != tag + i / PAGE)
+        if (*word_at(offset + i) != tag + i / PAGE)
             return false;
     return true;
 }
@@ -463,7 +471,7 @@ static void full(void)
     uint32_t first = last_id + 1, more;
 
     for (int i = 0; i < 64; i++)
-        *(volatile uint32_t *)(bar + i * size) = blob(size, i * size);
+        *word_at(i * size) = blob(size, i * size);
     more = ++last_id;
     OK(create(more, PAGE));
     for (int i = 0; i < 64; i++)
@@ -473,7 +481,7 @@ static void full(void)
     OK(unmap(more));
     MAPPED(map(first + 20, 20 * size));
     for (int i = 0; i < 64; i++)
-        if (*(volatile uint32_t *)(bar + i * size) != first + i)
+        if (*word_at(i * size) != first + i)
             wrong("contents of blob %d", i);
     for (int i = 0; i < 64; i++)
         OK(unref(first + i));
