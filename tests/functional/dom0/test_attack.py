@@ -77,12 +77,12 @@ def test_lender_dom0():
 def test_lender_guest():
     """A guest as lender of another one, as a driver domain would be: its own frames are named by gfn."""
     with nothing_left(), Ring0() as guest, Ring0("other") as other, Ring0("lender") as lender, \
-            Server(guest.domid, GFN + 1024) as server, Server(lender.domid) as above, \
-            Ports(guest, "silent", gfn=GFN + 2048):
+            Server(guest.domid, GFN + 1024) as server, Server(lender.domid) as above, contextlib.ExitStack() as later:
         server.do("lease memfd 16")
         server.do("fill 0 16 0x4000")
         above.do("lease memfd 16")
         above.do("fill 0 16 0x5000")
+        later.enter_context(Ports(guest, "silent", gfn=GFN + 2048))
         for granting in guest, other:
             granting.must(f"borrow grant {lender.domid}")
         run(program("lend_attack"), str(guest.domid), "0", "target", str(lender.domid))

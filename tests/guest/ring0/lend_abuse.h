@@ -76,7 +76,7 @@ static void abuse_ports(unsigned domid, uint64_t gfn, uint64_t frame)
         rc = lend_listen(domid, &l);
         if (!rc) {
             ids[n] = l.id;
-            check(l.nr && l.nr < 128 && evtchns[l.nr - 1] && (n == 0 || l.id > ids[n - 1]), 1, "a port with an event for each vCPU");
+            check(l.nr && l.nr < 128 && evtchns[l.nr - 1] && (!n || l.id > ids[n - 1]), 1, "a port with an event for each vCPU");
         }
     }
     check(rc, -ENOSPC, "a port too many");

@@ -7,7 +7,8 @@
  *                             itself, PORT another lender's; the page at ROM_GFN was made read-only
  *   bystand DOMID GFN         no right to anything
  *   super DOMID GFN           lends 2 MiB in one piece, all zeros, and leaves it at that
- *   large STEP DOMID GFN N    2 MiB in one piece, from page N of it on; STEP is make, down (1 page), up (1 page), over (all), take (1)
+ *   large STEP DOMID GFN N    2 MiB in one piece, of which page N is the one that STEP is about: make, down, up, take; or over
+ *                             (all writable again), where N is how many flushes that takes
  *   ends DOMID GFN OTHER      its own lease to DOMID, and what is OTHER's, to whom it does not lend
  *   pace DOMID GFN N CYCLES   N leases, and revokes for that many cycles; prints how many, and the cycles of the third longest
  *   batch DOMID GFN FRAME     512 of its frames from FRAME on, whatever they are; then a call that is 5 pages into one of 16

@@ -105,7 +105,8 @@ class Ports:
 
     def __init__(self, guest, *args, gfn=GFN):
         self.process = subprocess.Popen([program("lend_ports"), str(guest.domid), hex(gfn), *map(str, args)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                        bufsize=1)
         self.text = ""
         self.until("ready")
 
