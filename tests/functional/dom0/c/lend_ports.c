@@ -5,7 +5,7 @@
  *   lend_ports DOMID GFN silent            a lease whose faults nobody answers, until stdin has a line; it ends with the next one
  *   lend_ports DOMID GFN server            a lease by an ioreq server, whose faults nobody answers until it ends with a line
  *   lend_ports DOMID GFN answers N         vCPUs 1 to N read pages 1 to N of the lease: answers in several ways
- *   lend_ports DOMID GFN fuzz CALLS SEED   random calls, each with what it has to come to by a model; vCPUs may roam about meanwhile
+ *   lend_ports DOMID GFN fuzz CALLS SEED   random calls, each with what it has to come to by a model; vCPUs may roam meanwhile
  */
 #define _GNU_SOURCE
 #include <time.h>
@@ -247,7 +247,7 @@ static int answers(unsigned n)
 
 /* The fuzzer */
 
-static struct { uint32_t id; bool live; } ports[RINGS * 16];        /* the latest */
+static struct { uint32_t id; unsigned ring; bool live; } ports[RINGS * 16];       /* the latest */
 static struct { uint32_t id, port; uint64_t generation; bool live; } leases[LEASES];
 static uint32_t last_port, last_lease, dead_lease = ~0U;
 static unsigned nr_ports, live, wrong;
@@ -298,8 +298,13 @@ static bool used(uint32_t port)
     return false;
 }
 
+/* Mostly one that is there. */
 static uint32_t some_port(void)
 {
+    if (live && rnd(4))
+        for (unsigned i = rnd(nr_ports); ; i = (i + 1) % nr_ports)
+            if (ports[i].live)
+                return ports[i].id;
     return nr_ports && rnd(8) ? ports[rnd(nr_ports)].id : rnd(4) ? (uint32_t)strange() : last_port + 1;
 }
 
@@ -307,8 +312,9 @@ static void fuzz_listen(void)
 {
     static const uint64_t bad[] = { 1ULL << 40, 0xfee00, -1ULL, 1ULL << 63 };
     bool frame = rnd(10), there = rnd(10);
+    unsigned page = rnd(RINGS);
     struct lend_listen l = {
-        .frame = frame ? frame_of[rnd(RINGS)] : bad[rnd(ARRAY_SIZE(bad))],
+        .frame = frame ? frame_of[page] : bad[rnd(ARRAY_SIZE(bad))],
         .ports = there ? (uintptr_t)evtchns : 1UL << 46,
         .nr = maybe(vcpus), .id = maybe(0), .pad = maybe(0),
     };
@@ -330,13 +336,14 @@ static void fuzz_listen(void)
         while (ports[i].live);
     }
     ports[i].id = l.id;
+    ports[i].ring = page;
     ports[i].live = true;
     live++;
 }
 
 static void fuzz_unlisten(void)
 {
-    struct lend_unlisten u = { .id = rnd(12) ? some_port() : 0, .flags = maybe(rnd(4) == 0) };
+    struct lend_unlisten u = { .id = rnd(64) ? some_port() : 0, .flags = maybe(rnd(16) == 0) };
     bool with = rnd(2), some = live;
     int at = port_index(u.id);
     long want, rc;
@@ -363,9 +370,12 @@ static void fuzz_unlisten(void)
     judge(LEND_UNLISTEN, rc, want, want);
 }
 
-static uint64_t some_token(unsigned vcpu)
+/* Mostly the latest there was by this port. */
+static uint64_t some_token(uint32_t port, unsigned vcpu)
 {
-    return vcpu < vcpus && rnd(8) ? slot(rnd(RINGS), vcpu)->token : strange();
+    int at = rnd(8) ? port_index(port) : -1;
+
+    return vcpu < vcpus && rnd(8) ? slot(at < 0 ? rnd(RINGS) : ports[at].ring, vcpu)->token : strange();
 }
 
 static void fuzz_answer(void)
@@ -382,7 +392,7 @@ static void fuzz_answer(void)
 
     for (unsigned i = 0; i < 18; i++) {
         a[i].vcpu = rnd(16) ? rnd(vcpus) : strange();
-        a[i].token = some_token(a[i].vcpu);
+        a[i].token = some_token(arg.port, a[i].vcpu);
         a[i].result = rnd(32) ? rnd(4) == 0 : strange();
         if (i < arg.nr) {
             result = result && a[i].result <= 1;
@@ -444,7 +454,7 @@ static void fuzz_install(void)
     };
     long want;
 
-    i.token = rnd(4) ? some_token(i.vcpu) : 0;
+    i.token = rnd(4) ? some_token(leases[at].port, i.vcpu) : 0;
     for (unsigned n = 0; n < 4; n++)
         frames[n] = rnd(16) ? frame_of[RINGS + rnd(FRAMES)] | (rnd(2) ? FRAME_WRITE : 0) : FRAME_SKIP;
     want = i.vcpu && !i.token ? -EINVAL : !leases[at].live ? -ENOENT : i.offset + i.nr > PAGES ? -EINVAL :
@@ -503,8 +513,8 @@ static void look_at_slots(void)
 static int fuzz(unsigned long calls, uint64_t seed)
 {
     static const struct { void (*fn)(void); unsigned char often; } kinds[] = {
-        { fuzz_listen, 12 }, { fuzz_unlisten, 10 }, { fuzz_answer, 26 }, { fuzz_install, 26 }, { fuzz_create, 8 },
-        { fuzz_destroy, 4 }, { fuzz_revoke, 8 }, { fuzz_query, 6 },
+        { fuzz_listen, 7 }, { fuzz_unlisten, 5 }, { fuzz_answer, 30 }, { fuzz_install, 26 }, { fuzz_create, 10 },
+        { fuzz_destroy, 2 }, { fuzz_revoke, 14 }, { fuzz_query, 6 },
     };
     static const char *const names[] = { "", "create", "destroy", "install", "revoke", "query", "listen", "unlisten", "answer" };
     uint32_t id;
