@@ -55,7 +55,7 @@ static bool expected(unsigned nr, int err)
         { ENOENT, EINTR, ENOMEM, ENOSPC, ESRCH },
         { ENOENT },
         { 0 },
-        { EBUSY, EINTR, ENOMEM, ENOSPC, EPERM, ESRCH, EOPNOTSUPP },
+        { EBUSY, EINTR, ENOMEM, ENOSPC, EPERM, ESRCH, EAGAIN, EOPNOTSUPP },
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(any); i++)

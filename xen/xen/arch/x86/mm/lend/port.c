@@ -6,6 +6,7 @@
 #include <xen/event.h>
 #include <xen/guest_access.h>
 #include <xen/sched.h>
+#include <xen/softirq.h>
 #include <xen/xmalloc.h>
 
 #include "port.h"
@@ -417,6 +418,8 @@ void lend_dump_ports(struct domain *d)
         if ( id )
             printk("%pd: port %u of d%u, page %"PRI_mfn", %u unanswered\n",
                    d, id, owner, mfn_x(mfn), waiting);
+
+        process_pending_softirqs();
     }
 }
 
