@@ -285,8 +285,10 @@ struct xen_lend_stats {
  * Where an access is not to be repeated (XEN_LEND_FAILED) the borrower is told.
  * For want of memory a vCPU waits until there is some.
  *
- * Errors: ENOTCONN, EBUSY (called before), EINVAL, ENOMEM, EPERM, ESRCH, ENOSPC
- * (ports or event channels), EOPNOTSUPP (the hypervisor cannot), EINTR.
+ * Errors: ENOTCONN, EBUSY (called before), EINVAL, ENOMEM, EPERM, ESRCH, EAGAIN
+ * (the borrower does not have all its vCPUs yet), ENOSPC (four files listen to
+ * this borrower already, or no event channels), EOPNOTSUPP (the hypervisor
+ * cannot), EINTR.
  */
 struct xen_lend_listen {
 	__u32 size;
