@@ -39,6 +39,8 @@ def mount():
     with open(GPU_QEMU, "w") as out:
         out.write(f'#!/bin/sh\nexec chroot {ROOT} /usr/bin/env -i {IN_DOM0} {PLACE}/qemu-system-x86_64 "$@"\n')
     os.chmod(GPU_QEMU, stat.S_IRWXU)
+    # Mesa and LLVM are 200 MB to read, and xl gives a device model a minute
+    run("sh", "-c", f"echo quit | {GPU_QEMU} -machine none -nodefaults -display egl-headless -monitor stdio", timeout=200)
 
 
 def device(hostmem="256M", kind="virtio-gpu-gl-pci", more=""):
