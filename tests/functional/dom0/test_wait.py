@@ -71,7 +71,7 @@ def device(slow):
     """What runs meanwhile on the only vCPU uses an emulated device."""
     faults = slow[0].lease()["faults"]
     with waiting(slow, 1) as guest:
-        guest.must("rm -f /tmp/stop; (sleep 2; touch /tmp/stop) & exits /tmp/stop >/tmp/exits; test $(cat /tmp/exits) -gt 0", 30)
+        guest.must("rm -f /tmp/stop; (sleep 5; touch /tmp/stop) & exits /tmp/stop >/tmp/exits; test $(cat /tmp/exits) -gt 0", 30)
         no_more_faults(guest, faults)
 
 
