@@ -64,6 +64,7 @@ void lend_batch_reset(struct lend_batch *b, bool write)
 	b->write = write;
 	b->pfnmap = false;
 	b->absent_only = false;
+	b->wide = false;
 	b->begin = all ? 0 : b->from;
 	b->end = all ? b->nr : b->to;
 	lend_batch_clear(b, b->begin, b->end);
@@ -76,7 +77,7 @@ static void lend_batch_widen(struct lend_batch *b)
 	lend_batch_clear(b, b->end, b->nr);
 	b->begin = 0;
 	b->end = b->nr;
-	b->step = 1;
+	b->wide = true;
 }
 
 /* Entry @i's reference, if it has one. */
@@ -280,7 +281,8 @@ static int lend_present_pfnmap(struct lend_lease *l, struct lend_batch *b,
 /* Is it one of those that a stream with a stride touches? */
 static bool lend_is_wanted(const struct lend_batch *b, unsigned int i)
 {
-	return b->step == 1 || abs_diff(i, b->target) % b->step == 0;
+	return b->wide || b->step == 1 ||
+	       abs_diff(i, b->target) % b->step == 0;
 }
 
 /* Is there anything to be done about entry @i? */

@@ -319,6 +319,7 @@ static inline unsigned long lend_chunk_start(const struct lend_lease *l,
  * @begin:	first entry that is in use; those outside are not initialized
  * @end:	the entry after the last one
  * @step:	one entry in so many is wanted, the target among them
+ * @wide:	but all are by now, to become one entry of Xen's
  * @ahead:	in a stream: what is in the page cache is worth mapping
  * @fill:	and holes are worth filling
  * @absent:	pages that could not be faulted in ahead
@@ -344,6 +345,7 @@ struct lend_batch {
 	unsigned int begin;
 	unsigned int end;
 	unsigned int step;
+	bool wide;
 	bool ahead;
 	bool fill;
 	unsigned int absent;

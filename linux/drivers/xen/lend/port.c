@@ -376,19 +376,19 @@ static int lend_bind_event(struct lend_vcpu *v, domid_t domid, u32 evtchn)
 		.remote_dom = domid,
 		.remote_port = evtchn,
 	};
-	struct evtchn_close close;
 	int rc, irq;
 
 	rc = HYPERVISOR_event_channel_op(EVTCHNOP_bind_interdomain, &bind);
 	if (rc)
 		return rc;
-	/* In two steps, for what fails first leaves the port open, and the other not. */
 	irq = bind_evtchn_to_irq_lateeoi(bind.local_port);
-	if (irq < 0) {
-		close.port = bind.local_port;
-		HYPERVISOR_event_channel_op(EVTCHNOP_close, &close);
+	/*
+	 * For want of memory.  The port may be closed by then, or not, and if it
+	 * is, another's may have its number.  One that is left is better than
+	 * closing that.
+	 */
+	if (irq < 0)
 		return irq;
-	}
 	rc = request_irq(irq, lend_event, 0, "xen-lend", v);
 	if (rc) {
 		evtchn_put(bind.local_port);
