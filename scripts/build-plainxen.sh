@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Builds the hypervisor as it is for use: as build-xen.sh does, without CONFIG_DEBUG, in a tree of its own. For the lane bench, to be
-# compared with a kernel that is no debug kernel, either. Runs in the build root; $1 is where the result goes.
+# Builds the hypervisor as it is for use: as build-xen.sh does, without CONFIG_DEBUG, in a tree of its own, for the lane bench:
+# the kernel that it is compared with is no debug kernel, either. Runs in the build root; $1 is where the result goes.
 set -eu
 . "$TOP/scripts/lib/common.sh"
 . "$TOP/scripts/lib/source.sh"

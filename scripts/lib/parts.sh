@@ -4,7 +4,8 @@
 
 # shellcheck shell=sh
 PARTS="root xen qemu module guest dom0 payload"
-LANE_PARTS="debugkernel guestroot package debiandom0 flask plainxen counter qemugpu gpuroot gpupayload"      # built only for a lane that names it, or when named
+# built only for a lane that names it, or when named
+LANE_PARTS="debugkernel guestroot package debiandom0 flask plainxen counter qemugpu gpuroot gpupayload"
 
 part_text() {
     case $1 in
@@ -49,7 +50,9 @@ space_to_come() {
 }
 
 # part_source PART: what of configs/sources it is built of
-part_source() { case $1 in xen|qemu) echo "$1" ;; flask|plainxen) echo xen ;; counter|qemugpu) echo qemu ;; package) echo xen qemu ;; esac; }
+part_source() {
+    case $1 in xen|qemu) echo "$1" ;; flask|plainxen) echo xen ;; counter|qemugpu) echo qemu ;; package) echo xen qemu ;; esac
+}
 
 # part_key PART: the words and paths that decide what comes out
 part_key() {

@@ -259,8 +259,8 @@ def clean_neighbours(pair):
 RANDOM = [page * 7919 % (64 * SUPER) for page in range(1, 41)]
 
 LEARNS = {
-    "random": random, "two_streams": two_streams, "strides": strides, "page_cache": page_cache, "no_io": no_io, "written_ahead": written_ahead,
-    "not_ahead": not_ahead, "no_room": no_room, "clean_neighbours": clean_neighbours,
+    "random": random, "two_streams": two_streams, "strides": strides, "page_cache": page_cache, "no_io": no_io,
+    "written_ahead": written_ahead, "not_ahead": not_ahead, "no_room": no_room, "clean_neighbours": clean_neighbours,
 }
 
 
