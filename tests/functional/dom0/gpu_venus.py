@@ -13,9 +13,9 @@ WORK = {
     "compute": (f"compute {4 << 20}", True, 200),
     "triangle": ("draw triangle 256 256 /tmp/triangle.ppm", True, 200),
     "scene": ("draw scene 256 256 /tmp/scene.ppm", True, 200),
-    "cases": ("cases", True, 900),
-    "blobs": (f"blobs 100 {33 * 4096} 3", False, 300),
-    "blobs_1000": ("blobs 1000 65536", False, 600),
+    "cases": ("cases", True, 1500),
+    "blobs": (f"blobs 100 {33 * 4096} 3", False, 900),
+    "blobs_1000": ("blobs 1000 65536", False, 1500),
 }
 
 
@@ -66,14 +66,14 @@ def one_lease(machine):
     assert not refused, refused
 
 
-@limit(2400)
+@limit(5400)
 @cases("name", *WORK, "one_lease")
 def test_xen(wanted):
     works(wanted)
 
 
 @kvm
-@limit(2400)
+@limit(5400)
 @cases("name", *WORK)
 def test_kvm(wanted):
     works(wanted)
