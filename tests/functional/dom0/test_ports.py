@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Ports by hypercalls, without the driver: who waits for what, who is woken, and what comes of odd calls."""
 
+import ctypes
 import time
 
 from lendlab import ask, cases, limit, note, try_cases, wait_for, xen_log
@@ -44,7 +45,29 @@ def anew_by_server():
         ports.end()
 
 
-KINDS = {"by_port": anew_by_port, "by_server": anew_by_server}
+def anew_as_servers_go():
+    """A vCPU is started again and again, by another one, while a server of the guest's is enabled and disabled, for which Xen pauses
+    the guest. Xen once waited there for a lock that it held."""
+    lib = ctypes.CDLL("libxendevicemodel.so.1")
+    lib.xendevicemodel_open.restype = ctypes.c_void_p
+    model, server, rounds = ctypes.c_void_p(lib.xendevicemodel_open(None, 0)), ctypes.c_uint16(), 0
+    with nothing_left(), Ring0(vcpus=3) as guest:
+        domid = ctypes.c_uint16(guest.domid)
+        assert lib.xendevicemodel_create_ioreq_server(model, domid, 0, ctypes.byref(server)) == 0
+        guest.must("others start 2 1")
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            for enabled in 1, 0:
+                assert lib.xendevicemodel_set_ioreq_server_state(model, domid, server, enabled) == 0
+            rounds += 1
+        starts = int(guest.must("others rounds 2"))
+        note(f"started {starts} times, meanwhile a server enabled and disabled {rounds} times")
+        assert starts > 20 and rounds > 20
+        assert lib.xendevicemodel_destroy_ioreq_server(model, domid, server) == 0
+    lib.xendevicemodel_close(model)
+
+
+KINDS = {"by_port": anew_by_port, "by_server": anew_by_server, "as_servers_go": anew_as_servers_go}
 
 
 @limit(120)

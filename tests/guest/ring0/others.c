@@ -7,6 +7,7 @@
  *   others write V GFN VALUE  or writes to it
  *   others seen V             what it has read, or written, or 0 for rest; "nothing" if it has not come to it yet
  *   others roam V GFN PAGES   it reads and writes pages in some order, for ever, whether they can be had or not
+ *   others start V W          it has vCPU W begin anew, for ever
  *   others rounds V           how many so far
  *   others rest V             it does nothing
  */
@@ -74,6 +75,17 @@ static void rests(unsigned long v)
     rest();
 }
 
+static void begin(unsigned v, void (*fn)(unsigned long));
+
+/* By the time that it is up, or has failed to, again. */
+static void starts(unsigned long v)
+{
+    for (;;) {
+        begin(cpus[v].gfn, rests);
+        __atomic_add_fetch(&cpus[v].rounds, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
 static void begin(unsigned v, void (*fn)(unsigned long))
 {
     if (cpus[v].started) {
@@ -104,6 +116,8 @@ int others(int argc, char **argv)
     } else if (!strcmp(argv[1], "roam") && cpus[v].pages) {
         set_gate(idt, 18, (unsigned long)machine_check);
         begin(v, roams);
+    } else if (!strcmp(argv[1], "start") && cpus[v].gfn && cpus[v].gfn < VCPUS && cpus[v].gfn != v) {
+        begin(v, starts);
     } else if (!strcmp(argv[1], "seen")) {
         if (__atomic_load_n(&cpus[v].seen, __ATOMIC_SEQ_CST))
             print("%lx\n", cpus[v].value);
