@@ -126,7 +126,7 @@ cmd_test() {
     shift
     while [ $# -gt 0 ]; do
         case $1 in
-            -k) [ $# -gt 1 ] || die "-k needs a pattern"; pattern=$2; shift ;;
+            -k) [ $# -gt 1 ] || die "-k needs a pattern"; pattern=${pattern:+$pattern,}$2; shift ;;
             --list) list=1 ;;
             -*) die "no option '$1' for test; try ./lend --help" ;;
             *) lanes | grep -qx -e "$1" || die "no lane '$1'; lanes here: $(lanes | xargs)"; wanted="$wanted $1" ;;
