@@ -46,8 +46,8 @@ def anew_by_server():
 
 
 def anew_as_servers_go():
-    """A vCPU is started again and again, by another one, while a server of the guest's is enabled and disabled, for which Xen pauses
-    the guest. Xen once waited there for a lock that it held."""
+    """A vCPU is started again and again, by another one, while a server of the guest's is enabled and disabled, for which Xen
+    pauses the guest. Xen once waited there for a lock that it held."""
     lib = ctypes.CDLL("libxendevicemodel.so.1")
     lib.xendevicemodel_open.restype = ctypes.c_void_p
     model, server, rounds = ctypes.c_void_p(lib.xendevicemodel_open(None, 0)), ctypes.c_uint16(), 0
