@@ -6,18 +6,7 @@ import time
 
 import gpu
 import scenario
-from lendlab import XEN, Skip, ask, case, cases, kvm, limit, note
-
-
-def compared(which, said):
-    """Under Xen what came out is kept, under KVM it has to be the same."""
-    if XEN:
-        return ask(keep={f"ways.{which}": said})
-    xen = ask(kept=f"ways.{which}")
-    if xen is None:
-        raise Skip(f"{said}; nothing to compare with: Xen's run has not got so far")
-    assert xen == said, f"Xen: {xen}; KVM: {said}"
-    return None
+from lendlab import XEN, case, cases, kvm, limit, note
 
 
 def opengl():
@@ -31,7 +20,7 @@ def opengl():
     note(f"dom0: {own}")
     with open("/tmp/gl.ppm", "rb") as same:
         assert same.read() == picture, f"dom0: {own}, the guest: {drawn}"
-    compared("opengl", drawn)
+    gpu.compared("ways.opengl", drawn)
 
 
 def vulkan(which, **device):
@@ -46,7 +35,7 @@ def vulkan(which, **device):
         assert "driver venus" in said, said
         if XEN:
             machine.bar()
-    compared(which, said)
+    gpu.compared(f"ways.{which}", said)
 
 
 def vga():
@@ -80,7 +69,7 @@ def screen():
         pixels = ppm[head.end():]
         other = [i // 3 for i in range(0, len(wanted), 3) if pixels[i:i + 3] != wanted[i:i + 3]]
         assert pixels == wanted, f"{len(other)} pixels differ, the first is {other[:1]}: {pixels[other[0] * 3:other[0] * 3 + 3]}"
-    compared("screen", f"{width}x{height}")
+    gpu.compared("ways.screen", f"{width}x{height}")
 
 
 WAYS = {"opengl": opengl, "vga": vga, "no_udmabuf": no_udmabuf, "screen": screen}

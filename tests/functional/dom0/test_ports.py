@@ -14,14 +14,19 @@ def comes_to(guest, vcpu, want, what, seconds=10):
     wait_for(what, lambda: guest.must(f"others seen {vcpu}") == want, seconds)
 
 
-def anew_by_port():
+def left_for_another(guest):
     """A vCPU that waits for a page that does not come, gets INIT, and is started again."""
+    guest.must(f"others read 1 {GFN:#x}")
+    time.sleep(1)
+    assert guest.must("others seen 1") == "nothing"
+    guest.must("others rest 1")
+    comes_to(guest, 1, "0", "the vCPU to be there again, with the page still not there")
+
+
+def anew_by_port():
+    """Where a port was asked."""
     with nothing_left(), Ring0(vcpus=2) as guest, Ports(guest, "silent") as ports:
-        guest.must(f"others read 1 {GFN:#x}")
-        time.sleep(1)
-        assert guest.must("others seen 1") == "nothing"
-        guest.must("others rest 1")
-        comes_to(guest, 1, "0", "the vCPU to be there again, with the page still not there")
+        left_for_another(guest)
         # what it has turned away from is in no one's way
         assert ", 1 unanswered" in xen_log("B")
         guest.must(f"others read 1 {GFN + 1:#x}")
@@ -36,11 +41,7 @@ def anew_by_port():
 def anew_by_server():
     """The same where an ioreq server was asked."""
     with nothing_left(), Ring0(vcpus=2) as guest, Ports(guest, "server") as ports:
-        guest.must(f"others read 1 {GFN:#x}")
-        time.sleep(1)
-        assert guest.must("others seen 1") == "nothing"
-        guest.must("others rest 1")
-        comes_to(guest, 1, "0", "the vCPU to be there again, with the page still not there")
+        left_for_another(guest)
         ports.go_on()
         ports.end()
 
