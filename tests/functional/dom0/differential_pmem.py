@@ -13,8 +13,8 @@ import subprocess
 import threading
 
 import scenario
-from kvmguest import KvmGuest
-from lendlab import (LEND, XEN, Guest, Skip, ask, case, cases, drop_caches, kvm, limit, madvise, note, pmem, progress, run,
+from kvmguest import KvmGuest, compare
+from lendlab import (LEND, XEN, Guest, Skip, case, cases, drop_caches, kvm, limit, madvise, note, pmem, progress, run,
                      wait_for, zram_swap)
 from test_examples import Example, pmem as pmem_example
 from test_pmem import image, placed
@@ -121,17 +121,6 @@ def chroot(command, **env):
 def inside(guest, command, timeout):
     """A command in the root file system; exit code and output."""
     return guest.run(chroot(command), timeout)
-
-
-def compare(name, outcome):
-    """Under Xen: leave what came out. Under KVM: it has to be the same."""
-    if XEN:
-        ask(keep={name: outcome})
-        return
-    xen = ask(kept=name)
-    if xen is None:
-        raise Skip(f"{outcome}; nothing to compare with: Xen's run has not got so far")
-    assert xen == outcome, f"Xen: {xen}; KVM: {outcome}"
 
 
 # ---- fio -------------------------------------------------------------------

@@ -7,6 +7,7 @@ import signal
 
 import gpu
 import scenario
+from kvmguest import compare
 from lendlab import XEN, case, cases, kvm, limit, note, wait_for
 
 # case: within how many seconds
@@ -61,7 +62,7 @@ def judge(machine, which, result):
         note(line)
     assert machine.guest.alive(), f"QEMU ended: {said} {machine.guest.dm_log()[-600:]}"
     assert not code and f"ok {which}" in said, f"{code}: {said[-400:]} {machine.guest.dm_log()[-400:]}"
-    gpu.compared(f"raw.{which}", said)
+    compare(f"raw.{which}", said)
 
 
 def servers():

@@ -6,6 +6,7 @@ import re
 
 import gpu
 import scenario
+from kvmguest import compare
 from lendlab import XEN, case, cases, kvm, limit, note
 
 # case: what it runs, whether dom0 can say what is to come out, and within how many seconds
@@ -45,7 +46,7 @@ def work(machine, which):
     if known:
         own = gpu.in_dom0(f"{gpu.PLACE}/vk {command}", seconds).strip()
         assert said == own, f"dom0: {own}, the guest: {said}"
-    gpu.compared(f"gpu.{which}", said)
+    compare(f"gpu.{which}", said)
 
 
 def one_lease(machine):

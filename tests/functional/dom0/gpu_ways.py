@@ -6,6 +6,7 @@ import time
 
 import gpu
 import scenario
+from kvmguest import compare
 from lendlab import XEN, case, cases, kvm, limit, note
 
 
@@ -20,7 +21,7 @@ def opengl():
     note(f"dom0: {own}")
     with open("/tmp/gl.ppm", "rb") as same:
         assert same.read() == picture, f"dom0: {own}, the guest: {drawn}"
-    gpu.compared("ways.opengl", drawn)
+    compare("ways.opengl", drawn)
 
 
 def vulkan(which, **device):
@@ -35,7 +36,7 @@ def vulkan(which, **device):
         assert "driver venus" in said, said
         if XEN:
             machine.bar()
-    gpu.compared(f"ways.{which}", said)
+    compare(f"ways.{which}", said)
 
 
 def vga():
@@ -69,7 +70,7 @@ def screen():
         pixels = ppm[head.end():]
         other = [i // 3 for i in range(0, len(wanted), 3) if pixels[i:i + 3] != wanted[i:i + 3]]
         assert pixels == wanted, f"{len(other)} pixels differ, the first is {other[:1]}: {pixels[other[0] * 3:other[0] * 3 + 3]}"
-    gpu.compared("ways.screen", f"{width}x{height}")
+    compare("ways.screen", f"{width}x{height}")
 
 
 WAYS = {"opengl": opengl, "vga": vga, "no_udmabuf": no_udmabuf, "screen": screen}

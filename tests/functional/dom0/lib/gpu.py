@@ -12,7 +12,7 @@ import zlib
 from host import XEN, run, wait_for
 from guest import Guest, pmem
 from kvmguest import KvmGuest
-from report import Skip, ask, note
+from report import note
 
 ROOT = "/gpu"
 PLACE = "/usr/lib/xen-lend-gpu"
@@ -50,17 +50,6 @@ def device(hostmem="256M", kind="virtio-gpu-gl-pci", more=""):
 def in_dom0(command, timeout=120):
     """A command in that Debian in dom0, where Vulkan is lavapipe's."""
     return run("chroot", ROOT, "/usr/bin/env", "-i", *IN_DOM0.split(), "sh", "-c", command, timeout=timeout)
-
-
-def compared(name, said):
-    """Under Xen what came out is kept, under KVM it has to be the same."""
-    if XEN:
-        ask(keep={name: said})
-        return
-    xen = ask(kept=name)
-    if xen is None:
-        raise Skip(f"{said}; nothing to compare with: Xen's run has not got so far")
-    assert xen == said, f"Xen: {xen}; KVM: {said}"
 
 
 @contextlib.contextmanager
